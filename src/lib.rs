@@ -1,0 +1,6 @@
+//! Pirn.
+
+pub mod os;
+pub mod sync;
+pub mod time;
+pub mod trace;

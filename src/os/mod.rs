@@ -1,0 +1,184 @@
+//! The OS layer: one machine as the runtime sees it. Object-safe, completion-shaped, chosen at run time.
+//!
+//! Nothing here names the runtime. The backends are `epoll` and the simulator's world (`pirn-sim`).
+//!
+//! # Laws of a driver
+//! 1. Every submitted op resolves exactly once, with the kernel's result.
+//! 2. Buffer, descriptor and address of an op belong to the op until its terminal completion, whatever happens to the future.
+//! 3. A cancelled op resolves too: with `ECANCELED`, or with its result if that came first. What it delivers all the same is in its completion, for the adopter to close or keep.
+//! 4. A token's generation is checked before dispatch.
+//! 5. A cancel names the op's own driver; an op's home never changes.
+//! 6. `unpark` is in the kernel when it returns, and sticky: the next `poll` returns at once if none was blocked.
+//! 7. No staged entry is dropped because a queue is full.
+//! 8. An unbounded wait needs a wake source armed in the kernel.
+//! 9. `Send` sends all of its bytes, once and in order, or fails.
+
+use std::any::Any;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use self::op::{Completion, Op, Submitted, Token, Yielded};
+use crate::time::Instant;
+
+pub mod op;
+
+/// An open descriptor with whatever its backend keeps about it. Closed when the last reference goes, so never under an op.
+pub type Fd = Arc<dyn Descriptor>;
+
+/// What a backend puts behind an [`Fd`].
+pub trait Descriptor: Any + Send + Sync + fmt::Debug {
+    /// The number the kernel gave it.
+    fn raw(&self) -> RawFd;
+    /// For the backend to find its own type again.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One machine: clock, entropy, threads, sockets, drivers.
+///
+/// The socket calls here never block. `try_recv`, `try_send` and `try_accept` are the direct path of a backend whose kernel
+/// can be asked at once; they may be called from any thread. `Ok(None)` says "not now, submit an op".
+pub trait Os: Send + Sync + 'static {
+    /// The name users see: `epoll`, `sim`.
+    fn name(&self) -> &'static str;
+    /// Monotonic time.
+    fn now(&self) -> Instant;
+    /// Wall-clock time.
+    fn wall(&self) -> SystemTime;
+    /// 64 random bits.
+    fn entropy(&self) -> u64;
+    /// CPUs this process may use; at least 1.
+    fn parallelism(&self) -> usize;
+    /// Starts a thread.
+    fn spawn_thread(
+        &self,
+        spec: ThreadSpec,
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<Box<dyn ThreadHandle>>;
+    /// A number that differs between live threads and stays the same for one: who may poll what is `!Send`.
+    fn thread_id(&self) -> u64;
+    /// A driver for one worker. Called on any thread; `Reap::attach` follows on the owner's.
+    fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts>;
+
+    /// A TCP socket for addresses of the family of `like`.
+    fn socket(&self, like: SocketAddr) -> io::Result<Fd>;
+    /// Binds a socket.
+    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()>;
+    /// Makes a bound socket a listener.
+    fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()>;
+    /// The socket's own address.
+    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr>;
+    /// The address of the other side.
+    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr>;
+    /// Shuts down one or both directions.
+    fn shutdown(&self, fd: &Fd, how: std::net::Shutdown) -> io::Result<()>;
+    /// Sets an option.
+    fn set_option(&self, fd: &Fd, option: SocketOption) -> io::Result<()>;
+    /// Reads an option: the same variant with the value now in force.
+    fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption>;
+    /// Takes an open socket over (sets it non-blocking). The simulator refuses.
+    fn adopt(&self, fd: OwnedFd) -> io::Result<Fd>;
+
+    /// Receives what is there; with `peek`, leaves it there. `Ok(Some(0))` is the end of the stream (if `into` has room).
+    fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>>;
+    /// Sends what fits.
+    fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
+    /// Accepts a connection that waits.
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>>;
+}
+
+/// Which thread to start.
+#[derive(Clone, Debug)]
+pub struct ThreadSpec {
+    /// Its name, shown by debuggers (15 bytes of it on Linux).
+    pub name: String,
+    /// Stack size in bytes; `None`: the platform's.
+    pub stack: Option<usize>,
+}
+
+/// A started thread.
+pub trait ThreadHandle: Send {
+    /// Whether its body has returned.
+    fn is_finished(&self) -> bool;
+    /// Waits for its end.
+    fn join(self: Box<Self>);
+}
+
+/// What a driver is made for.
+#[derive(Clone, Debug)]
+pub struct DriverConfig {
+    /// The worker's number.
+    pub worker: u32,
+    /// Completions collected at most in one look.
+    pub batch: usize,
+}
+
+/// The three parts of a driver.
+pub struct DriverParts {
+    /// The owner's half.
+    pub submit: Box<dyn Submit>,
+    /// The other half.
+    pub reap: Box<dyn Reap>,
+    /// The interrupter.
+    pub unpark: Arc<dyn Unpark>,
+}
+
+/// The owner's half: used inside task polls by the thread on the seat, by no other. What it stages is visible to whoever holds [`Reap`].
+pub trait Submit: Send {
+    /// Starts an op. `Done`: resolved at once, and no completion will come.
+    fn submit(&mut self, token: Token, op: Op) -> Submitted;
+    /// Asks for an early end of an op submitted here. Its completion still comes, exactly once.
+    fn cancel(&mut self, token: Token);
+}
+
+/// The other half: flush what is staged, wait, collect. Held by one thread at a time.
+pub trait Reap: Send {
+    /// Called once on the thread that will own the driver, before first use.
+    fn attach(&mut self) -> io::Result<()>;
+    /// Waits as told and appends completions. Returns early on `unpark`; may return early without a reason.
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()>;
+}
+
+/// Interrupts a blocked [`Reap::poll`].
+pub trait Unpark: Send + Sync {
+    /// See law 6.
+    fn unpark(&self);
+}
+
+/// How long a look may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// Until this moment, in nanoseconds of the monotonic clock, or a completion or an unpark.
+    Until(Instant),
+    /// Until a completion or an unpark.
+    Forever,
+}
+
+/// A socket option with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOption {
+    /// TCP_NODELAY.
+    NoDelay(bool),
+    /// SO_REUSEADDR.
+    ReuseAddress(bool),
+    /// SO_REUSEPORT.
+    ReusePort(bool),
+    /// SO_KEEPALIVE.
+    KeepAlive(bool),
+    /// SO_RCVBUF, bytes.
+    ReceiveBuffer(u32),
+    /// SO_SNDBUF, bytes.
+    SendBuffer(u32),
+    /// IP_TTL.
+    Ttl(u32),
+    /// SO_LINGER, seconds.
+    Linger(Option<u16>),
+    /// SO_ERROR, an errno taken by reading it. Can't be set.
+    Error(Option<i32>),
+}

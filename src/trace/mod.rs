@@ -1,0 +1,5 @@
+//! What happened: events, their binary form, the per-worker ring that remembers the last of them.
+
+pub use self::event::{DecodeError, Event, Place, PollEnd, WORDS};
+
+mod event;
