@@ -1,5 +1,6 @@
 //! Pirn.
 
+mod io;
 pub mod os;
 pub mod sync;
 pub mod time;

@@ -1,0 +1,22 @@
+//! Ops in flight: the one place that turns tokens into wakers.
+//!
+//! A resource (stream, listener) owns its ops; a future only borrows the resource. So dropping a future drops no
+//! op and loses nothing, and dropping the resource detaches what is in flight (law 3).
+//!
+//! ```text
+//! resource --start(op)--> Port --submit--> driver        (ops.rs: a slot is open)
+//! driver --completion--> Ops::complete --waker--> task   (parked in the slot until taken)
+//! task --poll(token)--> the completion                   (the slot is free, its generation one higher)
+//! ```
+
+pub(crate) use self::ops::{Detached, Ops};
+pub(crate) use self::port::{InFlight, Port, Started};
+
+mod ops;
+mod port;
+
+/// Emits an event of this module.
+#[inline]
+fn emit(event: crate::trace::Event) {
+    crate::sync::observe(&event);
+}

@@ -1,0 +1,203 @@
+//! The ops in flight of one worker: a slab of slots with generations.
+//!
+//! One lock, because completion, poll and drop may come from three threads and are one fact. No user code runs
+//! under it: wakers are cloned, dropped and called, and completions dropped, after it was let go.
+
+use core::mem;
+use std::task::{Poll, Waker};
+
+use crate::os::{Completion, Token};
+use crate::sync::{Counter, Mutex};
+use crate::trace::Event;
+
+/// The table of one worker.
+#[derive(Debug)]
+pub(crate) struct Ops {
+    worker: u32,
+    /// Written under the lock only.
+    in_flight: Counter,
+    table: Mutex<Table>,
+}
+
+/// What an owner that goes away finds.
+#[derive(Debug)]
+#[must_use = "an op that is still in flight may have to be cancelled"]
+pub(crate) enum Detached {
+    /// The op had resolved.
+    Done(Completion),
+    /// It has not; its completion will be adopted.
+    InFlight,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Free,
+    /// Submitted. The waker is the latest poll's.
+    Waiting(Option<Waker>),
+    /// Submitted, and its owner is gone.
+    Detached,
+    /// Resolved, to be taken.
+    Done(Completion),
+}
+
+impl Table {
+    /// The slot of a token, unless it has moved on to another op (law 4).
+    fn slot(&mut self, token: Token) -> Option<&mut Slot> {
+        self.slots.get_mut(token.slot() as usize).filter(|slot| slot.generation == token.generation())
+    }
+
+    /// Frees a slot and returns what stood in it.
+    fn free(&mut self, index: u32) -> State {
+        let slot = &mut self.slots[index as usize];
+        slot.generation = Token::new(0, 0, slot.generation.wrapping_add(1)).generation();
+        let state = mem::replace(&mut slot.state, State::Free);
+        debug_assert!(!matches!(state, State::Free), "an op slot is freed twice");
+        self.free.push(index);
+        state
+    }
+}
+
+impl Ops {
+    /// An empty table of `worker`.
+    pub(crate) fn new(worker: u32) -> Self {
+        Self { worker, in_flight: Counter::new(0), table: Mutex::new(Table::default()) }
+    }
+
+    /// A fresh slot for an op that is about to be submitted.
+    pub(crate) fn open(&self) -> Token {
+        let mut table = self.table.lock();
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(Slot { generation: 0, state: State::Free });
+            (table.slots.len() - 1) as u32
+        });
+        let slot = &mut table.slots[index as usize];
+        slot.state = State::Waiting(None);
+        self.in_flight.add(1);
+        Token::new(self.worker, index, slot.generation)
+    }
+
+    /// Frees the slot of an op that was resolved by its submission, or was never submitted.
+    pub(crate) fn close(&self, token: Token) {
+        let mut table = self.table.lock();
+        let Some(slot) = table.slot(token) else { return };
+        debug_assert!(matches!(slot.state, State::Waiting(None)), "an op that is in use was closed");
+        let state = table.free(token.slot());
+        self.in_flight.set(self.in_flight.get() - 1);
+        drop(table);
+        drop(state);
+    }
+
+    /// Hands a completion to its op and returns the waker to call. A completion nobody waits for is dropped here,
+    /// which closes an accepted descriptor; one of an earlier generation is dropped unseen.
+    pub(crate) fn complete(&self, completion: Completion) -> Option<Waker> {
+        let token = completion.token;
+        debug_assert_eq!(token.worker(), self.worker, "a completion came to another worker's table");
+        let mut table = self.table.lock();
+        let slot = table.slot(token)?;
+        let error = completion.result.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
+        let adopted = matches!(slot.state, State::Detached);
+        let (dropped, waker) = match &mut slot.state {
+            State::Waiting(waker) => {
+                let waker = waker.take();
+                slot.state = State::Done(completion);
+                (None, waker)
+            }
+            State::Detached => {
+                table.free(token.slot());
+                (Some(completion), None)
+            }
+            State::Done(_) | State::Free => unreachable!("an op resolved twice (law 1)"),
+        };
+        self.in_flight.set(self.in_flight.get() - 1);
+        // Under the lock: unlocking is a point, and none may stand between an effect and its event.
+        super::emit(Event::Complete { token: token.bits(), error: error as u16, adopted });
+        drop(table);
+        drop(dropped);
+        waker
+    }
+
+    /// Takes the completion if it is there, else keeps the waker: the latest one wins.
+    pub(crate) fn poll(&self, token: Token, waker: &Waker) -> Poll<Completion> {
+        if let Some(ready) = self.look(token, waker) {
+            return ready;
+        }
+        // Not under the lock: a clone is the executor's code.
+        let mut spare = Some(waker.clone());
+        let mut table = self.table.lock();
+        let slot = table.slot(token).expect("an op is polled after its completion was taken");
+        if let State::Waiting(kept) = &mut slot.state {
+            mem::swap(kept, &mut spare);
+            drop(table);
+            drop(spare);
+            return Poll::Pending;
+        }
+        let state = table.free(token.slot());
+        drop(table);
+        drop(spare);
+        Poll::Ready(done(state))
+    }
+
+    /// The answer of a poll that needs no new waker.
+    fn look(&self, token: Token, waker: &Waker) -> Option<Poll<Completion>> {
+        let mut table = self.table.lock();
+        let slot = table.slot(token).expect("an op is polled after its completion was taken");
+        match &slot.state {
+            State::Waiting(Some(kept)) if kept.will_wake(waker) => Some(Poll::Pending),
+            State::Waiting(_) => None,
+            _ => {
+                let state = table.free(token.slot());
+                drop(table);
+                Some(Poll::Ready(done(state)))
+            }
+        }
+    }
+
+    /// The owner is gone. What the op still delivers will be adopted.
+    pub(crate) fn detach(&self, token: Token) -> Detached {
+        let mut table = self.table.lock();
+        let slot = table.slot(token).expect("an op is detached after its completion was taken");
+        if let State::Waiting(waker) = &mut slot.state {
+            let waker = waker.take();
+            slot.state = State::Detached;
+            drop(table);
+            drop(waker);
+            return Detached::InFlight;
+        }
+        let state = table.free(token.slot());
+        drop(table);
+        Detached::Done(done(state))
+    }
+
+    /// How many ops wait for their completion; exact when nothing moves.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get() as usize
+    }
+
+    /// The tokens of all that wait for their completion, for shutdown.
+    pub(crate) fn pending_tokens(&self) -> Vec<Token> {
+        let table = self.table.lock();
+        let waiting = |slot: &Slot| matches!(slot.state, State::Waiting(_) | State::Detached);
+        let token = |(index, slot): (usize, &Slot)| Token::new(self.worker, index as u32, slot.generation);
+        table.slots.iter().enumerate().filter(|(_, slot)| waiting(slot)).map(token).collect()
+    }
+}
+
+/// The completion in the state of a slot that was just freed.
+fn done(state: State) -> Completion {
+    match state {
+        State::Done(completion) => completion,
+        state => unreachable!("an op was taken in the state {state:?}"),
+    }
+}
