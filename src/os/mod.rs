@@ -21,10 +21,14 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use self::epoll::epoll;
 pub use self::op::{Completion, Op, Submitted, Token, Yielded};
 use crate::time::Instant;
 
+mod epoll;
 pub mod op;
+mod sys;
+mod thread;
 
 /// An open descriptor with whatever its backend keeps about it. Closed when the last reference goes, so never under an op.
 pub type Fd = Arc<dyn Descriptor>;
@@ -35,6 +39,13 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
     fn raw(&self) -> RawFd;
     /// For the backend to find its own type again.
     fn as_any(&self) -> &dyn Any;
+    /// A second descriptor of the same open socket, for code outside of the runtime. The simulator has none to give.
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this descriptor exists in the simulator only: there is none of the system to hand out",
+        ))
+    }
 }
 
 /// One machine: clock, entropy, threads, sockets, drivers.

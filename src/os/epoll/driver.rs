@@ -1,0 +1,167 @@
+//! The three parts of a driver over an epoll set.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use super::set::Set;
+use super::socket::{Direction, Socket, Stage};
+use super::sys::Limit;
+use super::thread;
+use crate::os::{
+    Completion, Descriptor, DriverConfig, DriverParts, Fd, Op, Reap, Submit, Submitted, Token, Wait,
+};
+
+/// Makes the parts.
+pub(super) fn parts(set: Arc<Set>, config: &DriverConfig) -> DriverParts {
+    let batch = config.batch.max(1);
+    DriverParts {
+        submit: Box::new(EpollSubmit { set: Arc::clone(&set), stage: Stage::default(), homes: Vec::new() }),
+        reap: Box::new(EpollReap {
+            set: Arc::clone(&set),
+            batch,
+            events: Vec::with_capacity(batch),
+            ready: Vec::with_capacity(batch),
+            stage: Stage::default(),
+        }),
+        unpark: set,
+    }
+}
+
+struct EpollSubmit {
+    set: Arc<Set>,
+    stage: Stage,
+    /// Where the pending op of a slot waits, for its cancel. Stale entries stay until their slot is used again.
+    homes: Vec<Option<Home>>,
+}
+
+struct Home {
+    generation: u32,
+    direction: Direction,
+    socket: Weak<dyn Descriptor>,
+}
+
+impl EpollSubmit {
+    fn note(&mut self, token: Token, home: Home) {
+        let slot = token.slot() as usize;
+        if self.homes.len() <= slot {
+            self.homes.resize_with(slot + 1, || None);
+        }
+        self.homes[slot] = Some(home);
+    }
+
+    fn home(&mut self, token: Token) -> Option<Home> {
+        let entry = self.homes.get_mut(token.slot() as usize)?;
+        if entry.as_ref()?.generation == token.generation() { entry.take() } else { None }
+    }
+}
+
+fn descriptor(op: &Op) -> &Fd {
+    match op {
+        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => fd,
+    }
+}
+
+impl Submit for EpollSubmit {
+    fn submit(&mut self, token: Token, op: Op) -> Submitted {
+        // Keeps the socket open across the call, whatever becomes of the op in it.
+        let fd = Arc::clone(descriptor(&op));
+        let socket = match Socket::of(&fd) {
+            Ok(socket) => socket,
+            Err(error) => return Submitted::Done(refused(token, op, error)),
+        };
+        let direction = Direction::of(&op);
+        let submitted = socket.submit(&self.set, token, op, &mut self.stage);
+        if matches!(submitted, Submitted::Pending) {
+            let home = Home { generation: token.generation(), direction, socket: Arc::downgrade(&fd) };
+            self.note(token, home);
+        }
+        submitted
+    }
+
+    fn cancel(&mut self, token: Token) {
+        if let Some(home) = self.home(token)
+            && let Some(fd) = home.socket.upgrade()
+            && let Ok(socket) = Socket::of(&fd)
+            && let Some((completion, held)) = socket.cancel(home.direction, token)
+        {
+            self.set.stage(completion);
+            drop(held);
+        }
+    }
+}
+
+/// The answer of an op that can't be started.
+fn refused(token: Token, op: Op, error: io::Error) -> Completion {
+    let (mut completion, _) = super::side::Waiting::new(token, op).cancelled();
+    completion.result = Err(error);
+    completion
+}
+
+struct EpollReap {
+    set: Arc<Set>,
+    batch: usize,
+    events: Vec<libc::epoll_event>,
+    ready: Vec<(Fd, u32)>,
+    stage: Stage,
+}
+
+impl EpollReap {
+    fn collect(&mut self, limit: Limit, out: &mut Vec<Completion>) -> io::Result<()> {
+        self.set.wait(&mut self.events, limit)?;
+        self.set.resolve(&self.events, &mut self.ready);
+        for (fd, bits) in self.ready.drain(..) {
+            if let Ok(socket) = Socket::of(&fd) {
+                socket.event(bits, &mut self.stage, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long to block, in the kernel's way of counting.
+fn limit(wait: Wait) -> Limit {
+    match wait {
+        Wait::No => Limit::None,
+        Wait::Forever => Limit::Forever,
+        Wait::Until(deadline) => {
+            let left = deadline - thread::now();
+            if left.is_zero() { Limit::None } else { Limit::For(left) }
+        }
+    }
+}
+
+impl Reap for EpollReap {
+    fn attach(&mut self) -> io::Result<()> {
+        // A set belongs to no thread.
+        Ok(())
+    }
+
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        let before = out.len();
+        let full = before + self.batch;
+        let limit = limit(wait);
+        let block = !matches!(limit, Limit::None);
+        let staged = self.set.take_staged(out, self.batch, block);
+        if out.len() == full {
+            return Ok(());
+        }
+        let result = self.collect(if staged { Limit::None } else { limit }, out);
+        if block && !staged {
+            self.set.take_staged(out, full.saturating_sub(out.len()), false);
+        }
+        if out.len() > full {
+            self.set.stage_all(out.drain(full..));
+        }
+        result
+    }
+}
+
+impl Drop for EpollReap {
+    fn drop(&mut self) {
+        for fd in self.set.close() {
+            if let Ok(socket) = Socket::of(&fd) {
+                socket.orphan();
+            }
+        }
+    }
+}

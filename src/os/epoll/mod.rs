@@ -1,0 +1,139 @@
+//! The live machine on epoll: edge-triggered, each socket registered once, on the first call that would block.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `set.rs` | one epoll set: registrations with generations, staged completions, the eventfd |
+//! | `side.rs` | one direction of a socket: what is known of its readiness, and the ops that wait for it |
+//! | `socket.rs` | the descriptor: two sides and their home set |
+//! | `driver.rs` | the three parts of a driver over a set |
+//! | `sys.rs` | the epoll system calls |
+//!
+//! **Protocol of a side.** Its lock is held across a non-blocking call and the note of what the call showed, and an
+//! event sets `ready` under the same lock. An edge that comes between the call and the note is still in the set,
+//! so it sets `ready` after the note: no edge is lost. A call that moved fewer bytes than asked has emptied (or
+//! filled) the kernel's queue, so the call that would say EAGAIN is saved; after an end of stream, an error or
+//! urgent data that inference is off.
+//!
+//! **Home.** A socket is registered in the set of the worker that first had to wait for it and stays there. An op
+//! that another worker submits waits in the socket all the same; whoever reaps the home set plays it and collects
+//! its completion, whose token names the table it belongs to. So a socket may be used from anywhere, and a peer
+//! that takes an overdue worker's reap half over serves all of its sockets.
+//!
+//! Lock order: side, registration, registry of a set, staged completions. No lock is held across a wait.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use self::set::Set;
+use self::socket::Socket;
+use super::{DriverConfig, DriverParts, Fd, Os, SocketOption, ThreadHandle, ThreadSpec};
+use super::{sys as calls, thread};
+use crate::time::Instant;
+
+mod driver;
+mod set;
+mod side;
+mod socket;
+mod sys;
+
+/// The live machine on epoll, the same for every call. Fails if the kernel refuses what it needs, and says what.
+pub fn epoll() -> io::Result<Arc<dyn Os>> {
+    // The clock starts here at the latest.
+    thread::now();
+    Set::new()?;
+    Ok(Arc::new(Epoll))
+}
+
+/// The machine. All state is in the sets and the sockets.
+#[derive(Debug)]
+struct Epoll;
+
+impl Os for Epoll {
+    fn name(&self) -> &'static str {
+        "epoll"
+    }
+
+    fn now(&self) -> Instant {
+        thread::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn entropy(&self) -> u64 {
+        calls::random_u64()
+    }
+
+    fn parallelism(&self) -> usize {
+        thread::parallelism()
+    }
+
+    fn spawn_thread(
+        &self,
+        spec: ThreadSpec,
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<Box<dyn ThreadHandle>> {
+        thread::spawn(spec, body)
+    }
+
+    fn thread_id(&self) -> u64 {
+        thread::thread_id()
+    }
+
+    fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts> {
+        Ok(driver::parts(Arc::new(Set::new()?), config))
+    }
+
+    fn socket(&self, like: SocketAddr) -> io::Result<Fd> {
+        Ok(Arc::new(Socket::new(calls::tcp_socket(like)?, false)))
+    }
+
+    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()> {
+        calls::bind(fd.raw(), address)
+    }
+
+    fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()> {
+        calls::listen(fd.raw(), backlog)
+    }
+
+    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+        calls::local_addr(fd.raw())
+    }
+
+    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+        calls::peer_addr(fd.raw())
+    }
+
+    fn shutdown(&self, fd: &Fd, how: Shutdown) -> io::Result<()> {
+        calls::shutdown(fd.raw(), how)
+    }
+
+    fn set_option(&self, fd: &Fd, option: SocketOption) -> io::Result<()> {
+        calls::set_option(fd.raw(), option)
+    }
+
+    fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption> {
+        calls::option(fd.raw(), option)
+    }
+
+    fn adopt(&self, fd: OwnedFd) -> io::Result<Fd> {
+        calls::set_nonblocking(fd.as_fd())?;
+        Ok(Arc::new(Socket::new(fd, true)))
+    }
+
+    fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>> {
+        Socket::of(fd)?.try_recv(into, peek)
+    }
+
+    fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        Socket::of(fd)?.try_send(from)
+    }
+
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>> {
+        Socket::of(fd)?.try_accept()
+    }
+}

@@ -1,0 +1,230 @@
+//! One direction of a socket: what is known of its readiness, and the ops that wait for it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+
+use super::sys::INEXACT;
+use crate::os::sys::{self as calls, retry};
+use crate::os::{Completion, Fd, Op, Token, Yielded};
+
+/// The largest piece of the scratch buffer that is given away as it is; smaller ones are copied out, so that a
+/// small message does not carry a large buffer about.
+const KEEP: usize = 4;
+
+/// The state of one direction. Guarded by its lock, which is held across every call that uses it.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// A call may move something. Cleared only by a call that showed otherwise.
+    pub(super) ready: bool,
+    /// The home set reports edges of this side, so `!ready` may be trusted without a call.
+    pub(super) armed: bool,
+    /// A short count proves that the kernel's queue is empty (full).
+    exact: bool,
+    first: Option<Waiting>,
+    more: VecDeque<Waiting>,
+}
+
+/// An op that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    token: Token,
+    op: Op,
+    /// Bytes of a send that have left.
+    sent: usize,
+}
+
+/// What a played op comes to.
+type Played = (io::Result<usize>, Yielded);
+
+impl Side {
+    pub(super) fn new() -> Self {
+        Self { ready: true, armed: false, exact: true, first: None, more: VecDeque::new() }
+    }
+
+    /// Whether a call is known to move nothing: nobody has to ask the kernel.
+    pub(super) fn known_idle(&self) -> bool {
+        self.armed && !self.ready
+    }
+
+    /// Whether ops wait.
+    pub(super) fn waits(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Notes what a call that asked for `asked` bytes showed.
+    pub(super) fn moved(&mut self, asked: usize, count: Option<usize>) {
+        match count {
+            None => self.ready = false,
+            Some(count) if count < asked && count > 0 && self.exact => self.ready = false,
+            Some(_) => {}
+        }
+    }
+
+    /// Notes an event.
+    pub(super) fn event(&mut self, bits: u32) {
+        self.ready = true;
+        if bits & INEXACT != 0 {
+            self.exact = false;
+        }
+    }
+
+    /// Appends an op that has to wait.
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        if self.first.is_none() {
+            self.first = Some(waiting);
+        } else {
+            self.more.push_back(waiting);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let first = self.first.take();
+        self.first = self.more.pop_front();
+        first
+    }
+
+    /// Takes an op out of the queue.
+    pub(super) fn remove(&mut self, token: Token) -> Option<Waiting> {
+        if self.first.as_ref()?.token == token {
+            return self.pop();
+        }
+        let index = self.more.iter().position(|waiting| waiting.token == token)?;
+        self.more.remove(index)
+    }
+
+    /// Plays the ops in order while the side is ready. Finished ones are appended to `out`, and their own
+    /// references to the socket to `spent`, to be dropped when the side is unlocked.
+    pub(super) fn play_all(
+        &mut self,
+        fd: RawFd,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<Completion>,
+        spent: &mut Vec<Fd>,
+    ) {
+        while self.ready
+            && let Some(mut first) = self.first.take()
+        {
+            match self.play(fd, &mut first, scratch) {
+                None => {
+                    self.first = Some(first);
+                    return;
+                }
+                Some((result, yielded)) => {
+                    self.first = self.more.pop_front();
+                    out.push(Completion { token: first.token, result, yielded });
+                    spent.push(first.into_fd());
+                }
+            }
+        }
+    }
+
+    /// Makes the call of an op. `None`: it has to wait, and `ready` says so.
+    pub(super) fn play(&mut self, fd: RawFd, waiting: &mut Waiting, scratch: &mut Vec<u8>) -> Option<Played> {
+        match &mut waiting.op {
+            Op::Accept { .. } => match accept(fd) {
+                Ok(Some((fd, peer))) => Some((Ok(0), Yielded::Accepted(fd, peer))),
+                Ok(None) => self.has_to_wait(),
+                Err(error) => Some((Err(error), Yielded::Nothing)),
+            },
+            Op::Connect { address, .. } => match connect(fd, &calls::RawAddress::new(*address)) {
+                Ok(true) => Some((Ok(0), Yielded::Nothing)),
+                Ok(false) => self.has_to_wait(),
+                Err(error) => Some((Err(error), Yielded::Nothing)),
+            },
+            Op::Recv { max, .. } => self.play_recv(fd, *max, scratch),
+            Op::Send { bytes, from, .. } => self.play_send(fd, bytes, *from, &mut waiting.sent),
+        }
+    }
+
+    fn has_to_wait(&mut self) -> Option<Played> {
+        self.ready = false;
+        None
+    }
+
+    fn play_recv(&mut self, fd: RawFd, max: usize, scratch: &mut Vec<u8>) -> Option<Played> {
+        match retry(|| calls::recv_vec(fd, scratch, max)) {
+            Ok(count) => {
+                self.moved(max, count);
+                let count = count?;
+                let bytes =
+                    if count >= max / KEEP { std::mem::take(scratch) } else { scratch.as_slice().to_vec() };
+                Some((Ok(count), Yielded::Bytes(bytes)))
+            }
+            Err(error) => Some((Err(error), Yielded::Nothing)),
+        }
+    }
+
+    fn play_send(&mut self, fd: RawFd, bytes: &mut Vec<u8>, from: usize, sent: &mut usize) -> Option<Played> {
+        let result = loop {
+            let rest = &bytes[from + *sent..];
+            if rest.is_empty() {
+                break Ok(*sent);
+            }
+            match retry(|| calls::send(fd, rest)) {
+                Ok(count) => {
+                    self.moved(rest.len(), count);
+                    *sent += count.unwrap_or(0);
+                    if !self.ready && from + *sent < bytes.len() {
+                        return None;
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        Some((result, Yielded::Bytes(std::mem::take(bytes))))
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(token: Token, op: Op) -> Self {
+        Self { token, op, sent: 0 }
+    }
+
+    /// The answer of an op that was cancelled. Its reference to the socket is dropped with the rest of it.
+    pub(super) fn cancelled(self) -> (Completion, Fd) {
+        let result = Err(io::Error::from_raw_os_error(libc::ECANCELED));
+        let (fd, yielded) = match self.op {
+            Op::Send { fd, bytes, .. } => (fd, Yielded::Bytes(bytes)),
+            Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => (fd, Yielded::Nothing),
+        };
+        (Completion { token: self.token, result, yielded }, fd)
+    }
+
+    /// The op's own reference to its socket.
+    pub(super) fn fd(&self) -> &Fd {
+        match &self.op {
+            Op::Send { fd, .. } | Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => fd,
+        }
+    }
+
+    fn into_fd(self) -> Fd {
+        match self.op {
+            Op::Send { fd, .. } | Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => fd,
+        }
+    }
+}
+
+/// A connection that waits. One that broke while it waited is passed over, as accept(2) advises.
+pub(super) fn accept(fd: RawFd) -> io::Result<Option<(Fd, std::net::SocketAddr)>> {
+    loop {
+        match retry(|| calls::accept(fd)) {
+            Ok(None) => return Ok(None),
+            Ok(Some((fd, peer))) => return Ok(Some((super::socket::fresh(fd), peer))),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EPROTO)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Starts to connect, or asks how it went: the kernel answers the second call with the outcome. `false`: not yet.
+fn connect(fd: RawFd, address: &calls::RawAddress) -> io::Result<bool> {
+    match calls::connect(fd, address) {
+        Ok(()) => Ok(true),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EISCONN) => Ok(true),
+            Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => Ok(false),
+            _ => Err(error),
+        },
+    }
+}

@@ -1,0 +1,157 @@
+//! The epoll system calls.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use libc::{c_int, epoll_event};
+
+use crate::os::sys::{check, descriptor_limit, owned};
+
+/// Readable, with all that makes a read worth while: data, end of stream, urgent data. Errors and hang-ups come unasked.
+pub(super) const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+/// Writable.
+pub(super) const WRITE: u32 = libc::EPOLLOUT as u32;
+/// What no direction is spared from.
+pub(super) const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+/// After one of these a short count proves nothing about the kernel's queue.
+pub(super) const INEXACT: u32 = BROKEN | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+
+/// Set when the kernel (before 5.11) or a filter refuses epoll_pwait2: waits are then rounded up to milliseconds.
+static COARSE: AtomicBool = AtomicBool::new(false);
+
+/// How long one call may block.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    None,
+    For(Duration),
+    Forever,
+}
+
+/// A refused descriptor, with the remedy.
+fn refused(call: &str, error: io::Error) -> io::Error {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            format!(
+                "this process has its {} descriptors open: raise the limit (ulimit -n)",
+                descriptor_limit()
+            )
+        }
+        Some(libc::ENFILE) => "the machine is out of descriptors: raise fs.file-max".to_owned(),
+        Some(libc::ENOSYS | libc::EPERM) => "a filter (seccomp) refuses it: allow it".to_owned(),
+        _ => "a driver can't be made without it".to_owned(),
+    };
+    io::Error::new(error.kind(), format!("{call} failed: {error}; {remedy}"))
+}
+
+/// A new epoll set.
+pub(super) fn create() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
+    // SAFETY: the descriptor is fresh.
+    fd.map(|fd| unsafe { owned(fd) }).map_err(|error| refused("epoll_create1", error))
+}
+
+/// A new eventfd.
+pub(super) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) });
+    // SAFETY: the descriptor is fresh.
+    fd.map(|fd| unsafe { owned(fd) }).map_err(|error| refused("eventfd", error))
+}
+
+/// Adds one to an eventfd: an edge for the set it stands in, read or not.
+pub(super) fn signal(eventfd: &OwnedFd) {
+    let one = 1u64;
+    // SAFETY: eight readable bytes.
+    let written = unsafe { libc::write(eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
+    // It would take 2^64 unparks to fill the counter, and a full one is still an edge that was given.
+    debug_assert!(written == 8, "an eventfd refused a write: {}", io::Error::last_os_error());
+}
+
+fn control(set: &OwnedFd, what: c_int, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
+    let mut event = epoll_event { events: events | libc::EPOLLET as u32, u64: key };
+    // SAFETY: `event` is valid for reading.
+    check(unsafe { libc::epoll_ctl(set.as_raw_fd(), what, fd, &mut event) }).map(drop)
+}
+
+/// Registers a descriptor, edge-triggered. What is ready already comes as the first edge.
+pub(super) fn add(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
+    control(set, libc::EPOLL_CTL_ADD, fd, events, key).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSPC) => io::Error::new(
+            error.kind(),
+            format!("epoll_ctl failed: {error}; raise fs.epoll.max_user_watches"),
+        ),
+        _ => error,
+    })
+}
+
+/// Changes what a registered descriptor is watched for; what is ready already comes as an edge.
+pub(super) fn modify(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
+    control(set, libc::EPOLL_CTL_MOD, fd, events, key)
+}
+
+/// Takes a descriptor out, for those that stay open elsewhere.
+pub(super) fn delete(set: &OwnedFd, fd: RawFd) {
+    // Not there is as good as taken out.
+    drop(control(set, libc::EPOLL_CTL_DEL, fd, 0, 0));
+}
+
+/// Waits and fills `events` up to its capacity. A signal ends the wait early.
+pub(super) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<()> {
+    events.clear();
+    match call(set, events, limit) {
+        Ok(count) => {
+            // SAFETY: the kernel wrote `count` events, at most the capacity it was given.
+            unsafe { events.set_len(count as usize) };
+            Ok(())
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EINTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn call(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<c_int> {
+    let millis = match limit {
+        Limit::None => 0,
+        Limit::Forever => -1,
+        Limit::For(span) if !COARSE.load(Ordering::Relaxed) => match precise(set, events, span) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                COARSE.store(true, Ordering::Relaxed);
+                round_up(span)
+            }
+            result => return result,
+        },
+        Limit::For(span) => round_up(span),
+    };
+    let capacity = events.capacity() as c_int;
+    // SAFETY: `events` has room for `capacity` events.
+    check(unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), capacity, millis) })
+}
+
+/// Milliseconds that are not shorter than the span (or the longest there are: the caller looks at its clock again).
+fn round_up(span: Duration) -> c_int {
+    c_int::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+}
+
+/// A wait in nanoseconds. By number, because not every libc has the function.
+fn precise(set: &OwnedFd, events: &mut Vec<epoll_event>, span: Duration) -> io::Result<c_int> {
+    let limit = libc::timespec {
+        tv_sec: libc::time_t::try_from(span.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: span.subsec_nanos().into(),
+    };
+    // SAFETY: `events` has room for the number of events given, `limit` is valid for reading, no signal mask is given.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            set.as_raw_fd(),
+            events.as_mut_ptr(),
+            events.capacity() as c_int,
+            &raw const limit,
+            std::ptr::null::<libc::sigset_t>(),
+            0usize,
+        )
+    };
+    check(count as c_int)
+}

@@ -1,0 +1,73 @@
+//! What every live machine has whatever its driver: clock, entropy, CPUs, threads.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::sys;
+use super::{ThreadHandle, ThreadSpec};
+use crate::time::Instant;
+
+/// CLOCK_MONOTONIC when the first machine of this process asked: its instants count from there.
+static START_NS: OnceLock<u64> = OnceLock::new();
+/// The number of the next thread that asks for one.
+static NEXT_THREAD: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// This thread's number; 0 until it asks. No destructor, so it can be read while the thread ends.
+    static THREAD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Monotonic time.
+pub(super) fn now() -> Instant {
+    let start = *START_NS.get_or_init(sys::monotonic_ns);
+    Instant::from_nanos(sys::monotonic_ns().saturating_sub(start))
+}
+
+/// CPUs this process may use.
+pub(super) fn parallelism() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// This thread's number: not re-used, so `!Send` things can't be mistaken for another thread's.
+pub(super) fn thread_id() -> u64 {
+    THREAD.with(|cell| {
+        if cell.get() == 0 {
+            cell.set(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
+        }
+        cell.get()
+    })
+}
+
+/// Starts a thread.
+pub(super) fn spawn(spec: ThreadSpec, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn ThreadHandle>> {
+    let mut builder = thread::Builder::new().name(spec.name.clone());
+    if let Some(stack) = spec.stack {
+        builder = builder.stack_size(stack);
+    }
+    match builder.spawn(body) {
+        Ok(handle) => Ok(Box::new(Thread(handle))),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "cannot start the thread \"{}\": {error}; free threads or raise the limit (ulimit -u, the cgroup's pids.max)",
+                spec.name
+            ),
+        )),
+    }
+}
+
+struct Thread(JoinHandle<()>);
+
+impl ThreadHandle for Thread {
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    fn join(self: Box<Self>) {
+        // A panic was printed when it happened, and ended the thread all the same.
+        drop(self.0.join());
+    }
+}
