@@ -1,66 +1,223 @@
 //! The invariants of a runtime, checked at every event from ghost state.
 //!
-//! A [`Checker`] reads events and ghost notes and nothing else: it walks no container and takes no operation of `pirn::sync`.
+//! A [`Checker`] reads events and ghost notes and nothing else: it walks no container and takes no operation of
+//! `pirn::sync`, so it can be driven between any two steps of the core. One checker a host; a runtime on it begins
+//! with `Start` and ends with `End`, and several may follow one another.
+//!
+//! | file | what it keeps | invariants |
+//! |---|---|---|
+//! | `places` | where each task is, its scheduled bit, its life | S1–S6, S27, L3 |
+//! | `rings` | cursors and slots of each ring | S7–S9 |
+//! | `sleep` | sleepers, searchers, tokens, debts | S10–S12, L4 |
+//! | `timers` | armed timers of each wheel | S24, S25, L5, L6 |
+//! | `ops` | ops in flight, who holds each driver | S13, S17, S19 |
+//! | `shutdown` | phases | S26, L11 |
+//! | `fairness` | polls since the last visit of each source, rounds without use | L8, L10 |
+//! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4 |
 
 use pirn::sync::Ghost;
-use pirn::trace::Event;
+use pirn::trace::{Event, Place};
 
+pub use self::limits::Limits;
 pub use self::violation::{NAMES, Violation};
+use self::{
+    fairness::Fairness, ops::Ops, places::Places, rings::Ring, shutdown::Shutdown, sleep::Sleep,
+    timers::Wheel, workers::Workers,
+};
 
+mod describe;
+mod fairness;
+mod limits;
+mod liveness;
+mod ops;
+mod places;
+mod rings;
+mod shutdown;
+mod sleep;
+mod timers;
 mod violation;
+mod workers;
+
+/// What every check returns.
+type Checked = Result<(), Violation>;
+
+/// No worker, no thread, no task.
+const NONE: u32 = u32::MAX;
 
 /// The checkers of one host.
 #[derive(Debug, Default)]
-pub struct Checker {}
+pub struct Checker {
+    limits: Limits,
+    now: u64,
+    /// Between `Start` and `End`.
+    running: bool,
+    /// Found where it could not be reported at once.
+    late: Option<Violation>,
+    workers: Workers,
+    places: Places,
+    rings: Vec<Ring>,
+    sleep: Sleep,
+    wheels: Vec<Wheel>,
+    ops: Ops,
+    fairness: Fairness,
+    shutdown: Shutdown,
+}
 
 impl Checker {
-    /// A checker that has seen nothing.
+    /// A checker that has seen nothing, with the default bounds.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Thread `thread` of the world emitted `event`.
-    pub fn event(&mut self, thread: u32, now: u64, event: &Event) -> Result<(), Violation> {
-        let _ = (thread, now, event);
-        Ok(())
+    /// A checker with bounds of one's own.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
     }
 
-    /// Thread `thread` of the world left a note.
-    pub fn ghost(&mut self, thread: u32, now: u64, note: Ghost) -> Result<(), Violation> {
-        let _ = (thread, now, note);
-        Ok(())
+    /// Thread `thread` of the world emitted `event` at `now` (ns).
+    pub fn event(&mut self, thread: u32, now: u64, event: &Event) -> Checked {
+        self.now = now;
+        self.shutdown_moves()?;
+        match *event {
+            Event::Start { workers, ring, lifo_limit, interval } => {
+                self.start(u32::from(workers), ring, u32::from(lifo_limit), interval)?;
+            }
+            Event::Spawn { task, pinned, worker } => self.spawned(thread, task, pinned, u32::from(worker))?,
+            Event::Enqueue { task, place, worker } => self.enqueued(thread, task, place, seat(worker))?,
+            Event::Dequeue { task, place, worker, by } => {
+                self.dequeued(thread, task, place, seat(worker), by)?
+            }
+            Event::PollStart { task, worker } => self.poll_started(thread, task, seat(worker))?,
+            Event::PollEnd { task, end, worker } => self.poll_ended(thread, task, end, seat(worker))?,
+            Event::Wake { task, scheduled } => self.woken(task, scheduled)?,
+            Event::Abort { task } => self.aborted(task)?,
+            Event::FutureDrop { task, worker } => self.future_dropped(thread, task, seat(worker))?,
+            Event::Free { task } => self.freed(task)?,
+            Event::Search { worker } => self.searches(thread, u32::from(worker))?,
+            Event::MainPoll { worker, guest } => self.main_polled(thread, seat(worker), guest)?,
+            Event::Takeover { victim, by } => self.taken_over(thread, u32::from(victim), by)?,
+            Event::Reap { worker, by, completions } => {
+                self.reaped(thread, u32::from(worker), by, completions)?
+            }
+            Event::Submit { token, .. } => self.submitted(token)?,
+            Event::Complete { token, .. } => self.completed(token)?,
+            Event::TimerArm { worker, key, deadline } => {
+                self.timer_armed(u32::from(worker), key, deadline)?
+            }
+            Event::TimerFire { worker, key, now } => self.timer_fired(u32::from(worker), key, now)?,
+            Event::TimerCancel { worker, key } => self.timer_cancelled(u32::from(worker), key)?,
+            Event::Shutdown { worker, phase } => self.shutdown_phase(seat(worker), phase)?,
+            Event::End {} => self.ended()?,
+            _ => {}
+        }
+        self.settled()
+    }
+
+    /// Thread `thread` of the world left a note at `now` (ns).
+    pub fn ghost(&mut self, thread: u32, now: u64, note: Ghost) -> Checked {
+        self.now = now;
+        match note {
+            Ghost::Debt { debt, by } => self.debt(thread, debt, by)?,
+            Ghost::RingWrite { ring, at } => self.ring_write(thread, ring, at)?,
+            Ghost::RingPublish { ring, tail, capacity } => self.ring_publish(thread, ring, tail, capacity)?,
+            Ghost::RingClaim { ring, from, count } => self.ring_claim(thread, ring, from, count)?,
+            Ghost::RingStealBegin { ring, from, count } => {
+                self.ring_steal_begin(thread, ring, from, count)?
+            }
+            Ghost::RingRead { ring, at } => self.ring_read(thread, ring, at)?,
+            Ghost::RingStealEnd { ring } => self.ring_steal_end(thread, ring)?,
+            Ghost::SleepJoin { worker, parked, searching } => {
+                self.sleep_join(worker)?;
+                self.counts("joined the sleepers", worker, parked, searching)?;
+            }
+            Ghost::SleepTaken { worker, parked, searching } => {
+                self.sleep_taken(thread, worker)?;
+                self.counts("was taken off the sleepers", worker, parked, searching)?;
+            }
+            Ghost::SleepLeave { worker, parked, searching } => {
+                self.sleep_leave(worker)?;
+                self.counts("left the sleepers", worker, parked, searching)?;
+            }
+            Ghost::SearchBegin { worker, parked, searching } => {
+                self.search_begin(worker)?;
+                self.counts("began to search", worker, parked, searching)?;
+            }
+            Ghost::SearchEnd { worker, parked, searching } => {
+                self.search_end(worker)?;
+                self.counts("stopped searching", worker, parked, searching)?;
+            }
+            Ghost::TokenGive { worker, was_parked, was_token } => {
+                self.token_give(thread, worker, was_parked, was_token)?;
+            }
+            Ghost::TokenTake { worker } => self.token_take(worker)?,
+            Ghost::ParkBegin { worker, deadline } => self.park_begin(thread, worker, deadline)?,
+            Ghost::ParkEnd { worker } => self.park_end(thread, worker)?,
+            Ghost::HoldTake { worker, by, .. } => self.hold_take(thread, worker, by)?,
+            Ghost::HoldFree { worker, by } => self.hold_free(worker, by)?,
+            Ghost::BitSet { task } => self.bit_set(thread, task)?,
+            Ghost::BitClear { task } => self.bit_clear(task)?,
+            Ghost::WheelNext { worker, deadline } => self.wheel_next(worker, deadline),
+        }
+        self.settled()
     }
 
     /// The world switches threads, or its time moved.
-    pub fn step(&mut self, now: u64) -> Result<(), Violation> {
-        let _ = now;
+    #[inline]
+    pub fn step(&mut self, now: u64) -> Checked {
+        self.now = now;
+        match self.late.take() {
+            Some(late) => Err(late),
+            None => Ok(()),
+        }
+    }
+
+    /// A new runtime: all that was known is about an older one.
+    fn start(&mut self, workers: u32, ring: u32, lifo_limit: u32, interval: u64) -> Checked {
+        if self.running {
+            return Err(Violation::new(
+                "S2",
+                format!(
+                    "a runtime of {workers} workers was built while another one on the same host had not ended"
+                ),
+            ));
+        }
+        self.running = true;
+        self.workers.reset(workers);
+        self.places.reset();
+        self.rings.clear();
+        self.rings.resize_with(workers as usize, || Ring::new(ring));
+        self.sleep.reset();
+        self.wheels.clear();
+        self.wheels.resize_with(workers as usize, Wheel::default);
+        self.ops.reset(workers);
+        self.fairness.reset(workers, ring, lifo_limit, interval, &self.limits);
+        self.shutdown = Shutdown::default();
         Ok(())
     }
 
-    /// Every thread of the world is blocked and time is about to jump to the next due event.
-    pub fn idle(&mut self, now: u64) -> Result<(), Violation> {
-        let _ = now;
+    /// The cheap end of every check: whoever sleeps must not be needed.
+    #[inline(always)]
+    fn settled(&mut self) -> Checked {
+        if self.sleep.sleepers != 0 && self.sleep.searchers == 0 && self.sleep.owed_looks == 0 {
+            return self.work_conserved();
+        }
         Ok(())
     }
+}
 
-    /// Every thread of the world is blocked and nothing is due.
-    pub fn quiescent(&mut self, now: u64) -> Result<(), Violation> {
-        let _ = now;
-        Ok(())
-    }
+/// A worker number of an event.
+#[inline]
+fn seat(worker: u16) -> u32 {
+    if worker == u16::MAX { NONE } else { u32::from(worker) }
+}
 
-    /// A thread ended.
-    pub fn thread_gone(&mut self, thread: u32) {
-        let _ = thread;
-    }
-
-    /// The host's program returned.
-    pub fn end(&mut self) -> Result<(), Violation> {
-        Ok(())
-    }
-
-    /// Who holds what.
-    pub fn describe(&self) -> String {
-        String::new()
+/// A place as a sentence names it.
+fn container(place: Place, worker: u32) -> String {
+    match place {
+        Place::Ring => format!("the ring of worker {worker}"),
+        Place::Lifo => format!("the LIFO slot of worker {worker}"),
+        Place::Injector => "the injector".to_owned(),
+        Place::Inbox => format!("the inbox of worker {worker}"),
+        Place::Blocking => "the queue of the blocking pool".to_owned(),
     }
 }

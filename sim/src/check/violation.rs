@@ -55,6 +55,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("S3", "single poll"),
     ("S4", "bit truth"),
     ("S5", "terminal is terminal"),
+    ("S6", "exact references"),
     ("S7", "ring order"),
     ("S8", "steal tag owned"),
     ("S9", "owner pushes"),

@@ -1,0 +1,172 @@
+//! L1, L2, L4: what must hold when nobody owes anything, when all threads are blocked, and when nothing is due.
+
+use super::{Checked, Checker, NONE, Violation, places::whereabouts};
+
+impl Checker {
+    /// L1: nobody searches, nobody owes a look, somebody sleeps. Then there is no work that another could take.
+    #[inline]
+    pub(super) fn work_conserved(&self) -> Checked {
+        let stranded = self.workers.stranded != 0 || self.places.injector != 0;
+        if stranded && !self.shutdown.asked() {
+            return Err(self.work_stranded());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn work_stranded(&self) -> Violation {
+        let sleeper = (0..).zip(&self.workers.list).find(|(_, seat)| seat.joined).map_or(NONE, |(n, _)| n);
+        let ring = (0u32..)
+            .zip(&self.workers.list)
+            .find(|(_, seat)| seat.ring != 0 && (seat.polling != 0 || seat.main || seat.joined));
+        let work = match ring {
+            Some((worker, seat)) => {
+                let doing = match seat.polling {
+                    0 if seat.main => "inside the main future".to_owned(),
+                    0 => "asleep".to_owned(),
+                    task => format!("inside a poll of task {task}"),
+                };
+                format!("{} tasks wait in the ring of worker {worker}, which is {doing}", seat.ring)
+            }
+            None => format!("{} tasks wait in the injector", self.places.injector),
+        };
+        let what = format!(
+            "{work}; worker {sleeper} sleeps, nobody searches, and nobody is on the way to wake a worker"
+        );
+        Violation::new("L1", what).worker(sleeper)
+    }
+
+    /// Search: a worker begins to look at others' work when it has none of its own.
+    pub(super) fn searches(&mut self, thread: u32, worker: u32) -> Checked {
+        self.sits(thread, worker, "searches")?;
+        self.awake(worker, "searches")?;
+        self.out_of_main(worker);
+        let Some(seat) = self.workers.get(worker) else { return Ok(()) };
+        if seat.ring != 0 || seat.lifo != 0 {
+            let (ring, lifo) = (seat.ring, seat.lifo);
+            let what = format!(
+                "worker {worker} searches with {ring} tasks in its ring and {lifo} in its LIFO slot: own work comes first"
+            );
+            return Err(Violation::new("L2", what).worker(worker));
+        }
+        Ok(())
+    }
+
+    pub(super) fn main_polled(&mut self, thread: u32, worker: u32, guest: bool) -> Checked {
+        self.useful();
+        if guest || worker == NONE {
+            return Ok(());
+        }
+        self.sits(thread, worker, "polls the main future")?;
+        self.awake(worker, "polls the main future")?;
+        self.owes_no_look(thread, worker)?;
+        self.workers.change(worker, |seat| seat.main = true);
+        Ok(())
+    }
+
+    pub(super) fn taken_over(&mut self, thread: u32, victim: u32, by: u32) -> Checked {
+        self.sits(thread, by, "takes over")?;
+        if victim == by {
+            let what = format!("worker {by} took over itself");
+            return Err(Violation::new("S13", what).worker(by));
+        }
+        Ok(())
+    }
+
+    /// Every thread of the world is blocked, and time is about to jump to the next due event.
+    pub fn idle(&mut self, now: u64) -> Checked {
+        self.step(now)?;
+        if !self.running {
+            return Ok(());
+        }
+        self.shutdown_moves()?;
+        for (worker, seat) in (0..).zip(&self.workers.list) {
+            let Some(park) = seat.park else { continue };
+            let asleep = |id, what: &str| {
+                let until = if park.deadline == u64::MAX {
+                    "without limit".to_owned()
+                } else {
+                    format!("until {} ns", park.deadline)
+                };
+                Err(Violation::new(
+                    id,
+                    format!("all threads are blocked, worker {worker} is parked {until} and {what}"),
+                )
+                .worker(worker))
+            };
+            if seat.token {
+                return asleep("L4", "has a token pending that did not wake it");
+            }
+            if seat.owed != 0 {
+                return asleep("S11", "was taken off the sleepers and given no token");
+            }
+            if seat.searching {
+                return asleep("L13", "still counts as a searcher");
+            }
+            if seat.inbox != 0 {
+                return asleep("L1", &format!("has {} tasks in its inbox", seat.inbox));
+            }
+        }
+        self.nothing_in_hand()?;
+        self.wheels_served()
+    }
+
+    /// Every thread of the world is blocked and nothing is due.
+    pub fn quiescent(&mut self, now: u64) -> Checked {
+        self.idle(now)?;
+        if !self.running {
+            return Ok(());
+        }
+        self.shutdown_over()?;
+        // A worker that is stuck inside user code for ever is the world's to report.
+        if self.workers.list.iter().any(|seat| seat.polling != 0) {
+            return Ok(());
+        }
+        for (worker, seat) in (0..).zip(&self.workers.list) {
+            if seat.ring + seat.ring_tasks + seat.lifo + seat.inbox != 0 {
+                let what = format!(
+                    "all is quiet and nothing is due, but worker {worker} has {} tasks in its ring, {} in its LIFO slot and {} in its inbox",
+                    seat.ring, seat.lifo, seat.inbox
+                );
+                return Err(Violation::new("L2", what).worker(worker));
+            }
+        }
+        if self.places.injector + self.places.blocking != 0 {
+            let what = format!(
+                "all is quiet and nothing is due, but {} tasks wait in the injector and {} for the blocking pool",
+                self.places.injector, self.places.blocking
+            );
+            return Err(Violation::new("L2", what));
+        }
+        if let Some((task, at, _)) = self.places.busy().find(|(_, _, scheduled)| *scheduled) {
+            let what = format!(
+                "task {task} was woken and not polled since: all is quiet, nothing is due, and it is {}",
+                whereabouts(at)
+            );
+            return Err(Violation::new("L3", what).task(task));
+        }
+        Ok(())
+    }
+
+    /// A thread ended.
+    pub fn thread_gone(&mut self, thread: u32) {
+        let left = self.debt_left(thread).or_else(|| self.section_left_open(thread)).or_else(|| {
+            let worker = self.workers.seat_of(thread);
+            let seat = self.workers.get(worker)?;
+            let what = match (seat.polling, seat.joined) {
+                (0, false) => return None,
+                (0, true) => format!("thread {thread} ended and left worker {worker} among the sleepers"),
+                (task, _) => format!("thread {thread} ended inside a poll of task {task} by worker {worker}"),
+            };
+            Some(Violation::new("S2", what).worker(worker))
+        });
+        self.late = self.late.take().or(left);
+        self.workers.thread_gone(thread);
+    }
+
+    /// The host's program returned.
+    pub fn end(&mut self) -> Checked {
+        self.step(self.now)?;
+        if self.running { self.shutdown_over() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,177 @@
+//! Who is on each seat and what the seat is doing: the facts that more than one theme reads.
+
+use super::{Checked, Checker, NONE, Violation};
+
+/// A worker that is blocked, or about to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parked {
+    pub(super) deadline: u64,
+    pub(super) since: u64,
+}
+
+/// One seat.
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    /// The thread of the world that sits here.
+    pub(super) thread: u32,
+    /// The task it polls; 0: none.
+    pub(super) polling: u64,
+    /// When that poll began.
+    pub(super) polling_since: u64,
+    /// Inside the main future's poll, as far as events tell.
+    pub(super) main: bool,
+    /// Tasks in its ring, by the published cursors.
+    pub(super) ring: u32,
+    /// Tasks in its LIFO slot, by events.
+    pub(super) lifo: u32,
+    /// Tasks in its ring, by events.
+    pub(super) ring_tasks: u32,
+    /// Pinned tasks in its inbox, by events.
+    pub(super) inbox: u32,
+    /// Among the sleepers.
+    pub(super) joined: bool,
+    /// Among the searchers.
+    pub(super) searching: bool,
+    /// Its park word says token.
+    pub(super) token: bool,
+    /// Taken off the sleepers and not given its token yet.
+    pub(super) owed: u32,
+    /// Between `ParkBegin` and `ParkEnd`.
+    pub(super) park: Option<Parked>,
+    /// The shutdown phase it reached, plus one.
+    pub(super) phase: u8,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            thread: NONE,
+            polling: 0,
+            polling_since: 0,
+            main: false,
+            ring: 0,
+            lifo: 0,
+            ring_tasks: 0,
+            inbox: 0,
+            joined: false,
+            searching: false,
+            token: false,
+            owed: 0,
+            park: None,
+            phase: 0,
+        }
+    }
+}
+
+impl Worker {
+    /// Work in its ring that only others can be expected to take soon.
+    fn stranded(&self) -> bool {
+        self.ring != 0 && (self.polling != 0 || self.main || self.joined)
+    }
+}
+
+/// All seats, and who of the world's threads sits where.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    pub(super) list: Vec<Worker>,
+    /// The seat of each thread of the world.
+    seats: Vec<u32>,
+    /// Workers with stranded work.
+    pub(super) stranded: u32,
+}
+
+impl Workers {
+    pub(super) fn reset(&mut self, workers: u32) {
+        self.list.clear();
+        self.list.resize_with(workers as usize, Worker::default);
+        self.seats.fill(NONE);
+        self.stranded = 0;
+    }
+
+    #[inline]
+    pub(super) fn get(&self, worker: u32) -> Option<&Worker> {
+        self.list.get(worker as usize)
+    }
+
+    /// Changes a worker and keeps the count of those with stranded work. Unknown workers are none.
+    #[inline]
+    pub(super) fn change(&mut self, worker: u32, change: impl FnOnce(&mut Worker)) {
+        if let Some(worker) = self.list.get_mut(worker as usize) {
+            let before = worker.stranded();
+            change(worker);
+            self.stranded = self.stranded + u32::from(worker.stranded()) - u32::from(before);
+        }
+    }
+
+    /// The seat of a thread, or `NONE`.
+    #[inline]
+    pub(super) fn seat_of(&self, thread: u32) -> u32 {
+        self.seats.get(thread as usize).copied().unwrap_or(NONE)
+    }
+
+    fn bind(&mut self, thread: u32, worker: u32) {
+        if self.seats.len() <= thread as usize {
+            self.seats.resize(thread as usize + 1, NONE);
+        }
+        let old = core::mem::replace(&mut self.list[worker as usize].thread, thread);
+        if let Some(seat) = self.seats.get_mut(old as usize) {
+            *seat = NONE;
+        }
+        self.seats[thread as usize] = worker;
+    }
+
+    pub(super) fn thread_gone(&mut self, thread: u32) {
+        let seat = self.seat_of(thread);
+        if let Some(worker) = self.list.get_mut(seat as usize) {
+            worker.thread = NONE;
+            self.seats[thread as usize] = NONE;
+        }
+    }
+}
+
+impl Checker {
+    /// `thread` does what only the thread on the seat of `worker` does.
+    #[inline]
+    pub(super) fn sits(&mut self, thread: u32, worker: u32, does: &'static str) -> Checked {
+        match self.workers.get(worker) {
+            Some(seat) if seat.thread == thread => Ok(()),
+            Some(_) => self.sits_down(thread, worker, does),
+            None => Ok(()),
+        }
+    }
+
+    /// The first sign of a thread on a seat: it may sit there only if nobody is in the middle of something, and on no other seat.
+    #[cold]
+    fn sits_down(&mut self, thread: u32, worker: u32, does: &'static str) -> Checked {
+        let seat = &self.workers.list[worker as usize];
+        let busy = seat.polling != 0 || seat.park.is_some() || seat.searching;
+        if seat.thread != NONE && (busy || worker != 0) {
+            return Err(Violation::new(
+                "S13",
+                format!(
+                    "thread {thread} {does} as worker {worker}, but thread {} is on that seat: a seat has one holder",
+                    seat.thread
+                ),
+            )
+            .worker(worker));
+        }
+        let other = self.workers.seat_of(thread);
+        if other != NONE && other != worker {
+            return Err(Violation::new(
+                "S9",
+                format!("thread {thread} {does} as worker {worker}, but it is on the seat of worker {other}"),
+            )
+            .worker(worker));
+        }
+        self.workers.bind(thread, worker);
+        Ok(())
+    }
+
+    /// `thread` is no longer inside the main future of the seat it is on.
+    #[inline]
+    pub(super) fn out_of_main(&mut self, worker: u32) {
+        if self.workers.get(worker).is_some_and(|seat| seat.main) {
+            self.workers.change(worker, |seat| seat.main = false);
+        }
+    }
+}
