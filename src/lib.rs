@@ -8,4 +8,5 @@ pub(crate) mod queue;
 pub(crate) mod sleep;
 pub mod sync;
 pub mod time;
+pub(crate) mod timer;
 pub mod trace;
