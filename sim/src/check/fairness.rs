@@ -101,7 +101,7 @@ impl Checker {
             );
             return Err(Violation::new("L8", what).worker(worker));
         }
-        Ok(())
+        self.work_conserved()
     }
 
     /// Something that was worth waking up for.

@@ -3,11 +3,15 @@
 use super::{Checked, Checker, NONE, Violation, places::whereabouts};
 
 impl Checker {
-    /// L1: nobody searches, nobody owes a look, somebody sleeps. Then there is no work that another could take.
+    /// L1: where nobody searches, nobody owes a look, and somebody sleeps, there is no work that another could take.
+    ///
+    /// Judged where a debt is paid, a poll or a park begins, and at each switch of threads: never between the notes of one step.
     #[inline]
     pub(super) fn work_conserved(&self) -> Checked {
-        let stranded = self.workers.stranded != 0 || self.places.injector != 0;
-        if stranded && !self.shutdown.asked() {
+        if self.sleep.sleepers == 0 || self.sleep.searchers != 0 || self.sleep.owed_looks != 0 {
+            return Ok(());
+        }
+        if (self.workers.stranded != 0 || self.places.injector != 0) && !self.shutdown.asked() {
             return Err(self.work_stranded());
         }
         Ok(())

@@ -77,6 +77,10 @@ impl Checker {
     /// Thread `thread` of the world emitted `event` at `now` (ns).
     pub fn event(&mut self, thread: u32, now: u64, event: &Event) -> Checked {
         self.now = now;
+        // What an older runtime left behind (wakers, handles) is no business of the next one.
+        if !self.running && !matches!(event, Event::Start { .. } | Event::End {}) {
+            return Ok(());
+        }
         self.shutdown_moves()?;
         match *event {
             Event::Start { workers, ring, lifo_limit, interval } => {
@@ -110,12 +114,15 @@ impl Checker {
             Event::End {} => self.ended()?,
             _ => {}
         }
-        self.settled()
+        Ok(())
     }
 
     /// Thread `thread` of the world left a note at `now` (ns).
     pub fn ghost(&mut self, thread: u32, now: u64, note: Ghost) -> Checked {
         self.now = now;
+        if !self.running {
+            return Ok(());
+        }
         match note {
             Ghost::Debt { debt, by } => self.debt(thread, debt, by)?,
             Ghost::RingWrite { ring, at } => self.ring_write(thread, ring, at)?,
@@ -158,7 +165,7 @@ impl Checker {
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::WheelNext { worker, deadline } => self.wheel_next(worker, deadline),
         }
-        self.settled()
+        Ok(())
     }
 
     /// The world switches threads, or its time moved.
@@ -167,7 +174,7 @@ impl Checker {
         self.now = now;
         match self.late.take() {
             Some(late) => Err(late),
-            None => Ok(()),
+            None => self.work_conserved(),
         }
     }
 
@@ -192,15 +199,6 @@ impl Checker {
         self.ops.reset(workers);
         self.fairness.reset(workers, ring, lifo_limit, interval, &self.limits);
         self.shutdown = Shutdown::default();
-        Ok(())
-    }
-
-    /// The cheap end of every check: whoever sleeps must not be needed.
-    #[inline(always)]
-    fn settled(&mut self) -> Checked {
-        if self.sleep.sleepers != 0 && self.sleep.searchers == 0 && self.sleep.owed_looks == 0 {
-            return self.work_conserved();
-        }
         Ok(())
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Places {
     pub(super) spawned: u64,
     /// Terminal or dropped.
     pub(super) gone: u64,
+    /// In the hands of a thread.
+    hands: u32,
 }
 
 impl Places {
@@ -71,6 +73,7 @@ impl Places {
         self.blocking = 0;
         self.spawned = 0;
         self.gone = 0;
+        self.hands = 0;
     }
 
     /// The living tasks that are somewhere, or scheduled: number, place, whether scheduled.
@@ -127,6 +130,7 @@ impl Checker {
         let flags = BORN | SCHEDULED | if pinned { PINNED } else { 0 };
         self.places.tasks[index] = Task { at: At::Hand(thread), flags, home: worker, thread };
         self.places.spawned += 1;
+        self.places.hands += 1;
         Ok(())
     }
 
@@ -169,6 +173,7 @@ impl Checker {
             }
             Place::Injector | Place::Inbox | Place::Blocking => {}
         }
+        self.places.hands -= u32::from(matches!(at, At::Hand(_)));
         self.count(place, worker, 1);
         Ok(())
     }
@@ -203,6 +208,7 @@ impl Checker {
         }
         state.at = At::Hand(thread);
         state.flags = state.flags & !FROM_LIFO | if place == Place::Lifo { FROM_LIFO } else { 0 };
+        self.places.hands += 1;
         self.count(place, worker, -1);
         let owners = place == Place::Inbox || (place == Place::Lifo && by != worker);
         if owners && by != worker && by != NONE {
@@ -263,6 +269,7 @@ impl Checker {
         }
         state.at = At::Running(worker);
         let from_lifo = state.is(FROM_LIFO);
+        self.places.hands -= 1;
         let seat = self.workers.get(worker).map_or(0, |seat| seat.polling);
         if seat != 0 {
             let what = format!("is polled by worker {worker} inside its poll of task {seat}");
@@ -297,6 +304,7 @@ impl Checker {
             PollEnd::Woken => {
                 state.at = At::Hand(thread);
                 state.flags &= !FROM_LIFO;
+                self.places.hands += 1;
             }
             PollEnd::Ready | PollEnd::Panicked | PollEnd::Cancelled => {
                 state.at = At::Nowhere;
@@ -333,7 +341,10 @@ impl Checker {
         }
         state.flags |= SCHEDULED;
         match state.at {
-            At::Nowhere => state.at = At::Hand(thread),
+            At::Nowhere => {
+                state.at = At::Hand(thread);
+                self.places.hands += 1;
+            }
             At::Running(_) => {}
             at => {
                 let what = format!("was scheduled with its bit clear, but it is {}", whereabouts(at));
@@ -398,7 +409,9 @@ impl Checker {
         }
         state.flags |= DROPPED;
         if !matches!(state.at, At::Running(_)) {
+            let held = matches!(state.at, At::Hand(_));
             state.at = At::Nowhere;
+            self.places.hands -= u32::from(held);
             self.finished(task);
         }
         Ok(())
@@ -414,6 +427,9 @@ impl Checker {
             return Err(broken("S26", task, "was freed, but its future was never dropped".to_owned()));
         }
         state.flags |= FREED;
+        let held = matches!(state.at, At::Hand(_));
+        state.at = At::Nowhere;
+        self.places.hands -= u32::from(held);
         Ok(())
     }
 
@@ -447,7 +463,7 @@ impl Checker {
 
     /// When all threads are blocked, no task is on its way anywhere, and the lengths agree.
     pub(super) fn nothing_in_hand(&self) -> Checked {
-        for (number, task) in self.places.tasks.iter().enumerate() {
+        for (number, task) in self.places.tasks.iter().enumerate().take_while(|_| self.places.hands != 0) {
             if let At::Hand(thread) = task.at
                 && task.is(SCHEDULED)
                 && !task.is(TERMINAL | DROPPED)

@@ -86,7 +86,7 @@ impl Checker {
                 ),
             ));
         }
-        Ok(())
+        if by < 0 { self.work_conserved() } else { Ok(()) }
     }
 
     /// The counts carried in a note against the truth.
@@ -149,18 +149,9 @@ impl Checker {
         self.unjoin(worker, "was taken off the sleepers")?;
         let thread = self.sleep.thread(thread);
         thread.owed.push(worker);
-        let indebted = thread.debts[TOKEN] > 0;
         self.workers.change(worker, |seat| seat.owed += 1);
         // The permit to search comes with the token.
-        self.searching(worker, true, "was taken off the sleepers and passed a permit")?;
-        if !indebted {
-            return Err(Violation::new(
-                "S11",
-                format!("worker {worker} was taken off the sleepers by a thread that carries no Token debt"),
-            )
-            .worker(worker));
-        }
-        Ok(())
+        self.searching(worker, true, "was taken off the sleepers and passed a permit")
     }
 
     pub(super) fn sleep_leave(&mut self, worker: u32) -> Checked {
@@ -282,7 +273,7 @@ impl Checker {
             seat.park = Some(Parked { deadline, since });
             seat.main = false;
         });
-        Ok(())
+        self.work_conserved()
     }
 
     pub(super) fn park_end(&mut self, thread: u32, worker: u32) -> Checked {
