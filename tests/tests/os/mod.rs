@@ -1,0 +1,6 @@
+//! Conformance of the OS machines: listed cases and random op sequences, for every machine the same.
+
+mod cases;
+mod live;
+mod random;
+mod world;
