@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::list::{List, NONE, Slab};
+use super::list::{Entry, List, NONE, Slab};
 
 /// The sizes of a [`Wheel`].
 #[derive(Clone, Copy, Debug)]
@@ -129,11 +129,11 @@ impl<T> Wheel<T> {
 
     /// Disarms a timer. None: it has fired or was removed.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let deadline = self.deadline(key)?;
-        if self.next.flatten().is_some_and(|next| deadline <= next) {
+        let Entry { deadline, slot, .. } = *self.slab.find(key.index(), key.generation())?;
+        self.unplace(key.index());
+        if self.lists[slot as usize].is_empty() || self.next.flatten().is_some_and(|next| deadline <= next) {
             self.next = None;
         }
-        self.unplace(key.index());
         Some(self.slab.release(key.index()))
     }
 
