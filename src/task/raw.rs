@@ -1,0 +1,396 @@
+//! The cell itself: header, function table, and the steps of a task's life.
+
+use core::future::Future;
+use core::mem::ManuallyDrop;
+use core::panic::Location;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::owned::Links;
+use super::state::{Abort, Rest, Start, State, Wake};
+use super::{Id, JoinError, waker};
+use crate::queue::Link;
+use crate::sched::Shared;
+use crate::sync::{Ghost, UnsafeCell, ghost};
+
+/// Where a task may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// On any worker.
+    Shared,
+    /// On this seat only.
+    Pinned(u32),
+    /// On a thread of the blocking pool.
+    Blocking,
+}
+
+/// What all tasks have in common.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(super) state: State,
+    pub(super) vtable: &'static Vtable,
+    link: UnsafeCell<Option<NonNull<Header>>>,
+    pub(super) owned: UnsafeCell<Links>,
+    /// The seat whose owned list it is in.
+    list: UnsafeCell<Option<u32>>,
+    pub(super) join_waker: UnsafeCell<Option<Waker>>,
+    shared: *const Shared,
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// The parts of the cell that depend on the future's type.
+pub(super) struct Vtable {
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Polled,
+    cancel: unsafe fn(NonNull<Header>),
+    /// Moves the result to the pointer, an `Option<Result<T, JoinError>>`.
+    pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
+    drop_output: unsafe fn(NonNull<Header>),
+    free: unsafe fn(NonNull<Header>),
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polled {
+    Pending,
+    Ready,
+    Panicked,
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Finished(Result<F::Output, JoinError>),
+    Empty,
+}
+
+#[repr(C)]
+struct Cell<F: Future> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+struct Functions<F>(core::marker::PhantomData<F>);
+
+impl<F: Future> Functions<F> {
+    const VTABLE: Vtable = Vtable {
+        poll: poll::<F>,
+        cancel: cancel::<F>,
+        take_output: take_output::<F>,
+        drop_output: drop_output::<F>,
+        free: free::<F>,
+    };
+}
+
+/// Runs `f` on the stage of the cell.
+///
+/// # Safety
+/// `header` heads a live `Cell<F>`, and the caller has the stage to itself (table in `task`).
+unsafe fn with_stage<F: Future, R>(header: NonNull<Header>, f: impl FnOnce(*mut Stage<F>) -> R) -> R {
+    let cell = header.cast::<Cell<F>>();
+    // SAFETY: the caller's promise; `Cell` is repr(C), its header comes first.
+    unsafe { (*cell.as_ptr()).stage.with_mut(f) }
+}
+
+/// Drops what the stage holds and puts `next` there. A panic of the drop is returned, the stage is replaced all the same.
+unsafe fn replace_stage<F: Future>(header: NonNull<Header>, next: Stage<F>) -> Option<Box<dyn core::any::Any + Send>> {
+    // SAFETY: the caller's promise. The future is dropped in place, as its pin demands, and overwritten without another drop.
+    unsafe {
+        with_stage::<F, _>(header, |stage| {
+            let dropped = catch_unwind(AssertUnwindSafe(|| stage.drop_in_place()));
+            stage.write(next);
+            dropped.err()
+        })
+    }
+}
+
+unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> Polled {
+    // SAFETY: invariant 2; the future stays in its cell until it is dropped there, so pinning it is sound.
+    let outcome = unsafe {
+        with_stage::<F, _>(header, |stage| {
+            catch_unwind(AssertUnwindSafe(|| {
+                let Stage::Future(future) = &mut *stage else { unreachable!("a finished task is not polled") };
+                Pin::new_unchecked(future).poll(cx)
+            }))
+        })
+    };
+    // SAFETY: the header is alive (invariant 1).
+    let id = Id(unsafe { header.as_ref() }.id);
+    let (result, polled) = match outcome {
+        Ok(Poll::Pending) => return Polled::Pending,
+        Ok(Poll::Ready(value)) => (Ok(value), Polled::Ready),
+        Err(payload) => (Err(JoinError::panic(id, payload)), Polled::Panicked),
+    };
+    // SAFETY: invariant 2.
+    unsafe { finish::<F>(header, id, result, polled) }
+}
+
+/// Drops the future, then stores the result; a panic of that drop becomes the result.
+unsafe fn finish<F: Future>(header: NonNull<Header>, id: Id, result: Result<F::Output, JoinError>, polled: Polled) -> Polled {
+    // SAFETY: the caller runs the task (invariant 2).
+    match unsafe { replace_stage::<F>(header, Stage::Empty) } {
+        None => {
+            // SAFETY: as above; the stage is empty.
+            unsafe { replace_stage::<F>(header, Stage::Finished(result)) };
+            polled
+        }
+        Some(payload) => {
+            // SAFETY: as above. The value of a future that panics while it is dropped is dropped too: the panic is the news.
+            unsafe { replace_stage::<F>(header, Stage::Finished(Err(JoinError::panic(id, payload)))) };
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(result)));
+            Polled::Panicked
+        }
+    }
+}
+
+unsafe fn cancel<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the header is alive (invariant 1).
+    let id = Id(unsafe { header.as_ref() }.id);
+    // SAFETY: the caller runs the task (invariant 2).
+    unsafe { finish::<F>(header, id, Err(JoinError::cancelled(id)), Polled::Ready) };
+}
+
+unsafe fn take_output<F: Future>(header: NonNull<Header>, into: *mut ()) {
+    // SAFETY: the task is complete and the caller is its handle; `into` points to an Option of the output's type.
+    unsafe {
+        with_stage::<F, _>(header, |stage| {
+            let Stage::Finished(result) = stage.replace(Stage::Empty) else { return };
+            into.cast::<Option<Result<F::Output, JoinError>>>().write(Some(result));
+        });
+    }
+}
+
+unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the task is complete and the output is the caller's. A panic of the output's drop has nowhere to go.
+    drop(unsafe { replace_stage::<F>(header, Stage::Empty) });
+}
+
+unsafe fn free<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the last reference is gone; the cell was made by `Box::new` in `Task::new`.
+    let cell = unsafe { Box::from_raw(header.cast::<Cell<F>>().as_ptr()) };
+    debug_assert!(cell.stage.with(|stage| !matches!(
+        // SAFETY: nobody else is left.
+        unsafe { &*stage },
+        Stage::Future(_)
+    )));
+}
+
+/// One reference to a task: a container's, the running poll's or an owned list's.
+#[derive(Debug)]
+#[must_use = "a dropped Task is a lost task"]
+pub(crate) struct Task(NonNull<Header>);
+
+// SAFETY: only what may change threads does: `Kind` says where a task may run, and the scheduler keeps to it (invariant 4).
+unsafe impl Send for Task {}
+
+// SAFETY: `link` is the container's while the task is in it; raw and back are inverse.
+unsafe impl Link for Task {
+    type Node = Header;
+
+    fn into_raw(self) -> NonNull<Header> {
+        self.0
+    }
+
+    unsafe fn from_raw(raw: NonNull<Header>) -> Self {
+        Self(raw)
+    }
+
+    unsafe fn next(raw: NonNull<Header>) -> NonNull<UnsafeCell<Option<NonNull<Header>>>> {
+        // SAFETY: the caller holds the reference.
+        NonNull::from(unsafe { &raw.as_ref().link })
+    }
+}
+
+impl Task {
+    /// A scheduled task, and the reference of its handle.
+    pub(crate) fn new<F: Future>(
+        future: F,
+        shared: *const Shared,
+        id: u64,
+        kind: Kind,
+        spawned_at: &'static Location<'static>,
+    ) -> (Self, NonNull<Header>) {
+        let cell = Box::new(Cell {
+            header: Header {
+                state: State::new(),
+                vtable: &Functions::<F>::VTABLE,
+                link: UnsafeCell::new(None),
+                owned: UnsafeCell::new(Links::default()),
+                list: UnsafeCell::new(None),
+                join_waker: UnsafeCell::new(None),
+                shared,
+                id,
+                kind,
+                spawned_at,
+            },
+            stage: UnsafeCell::new(Stage::Future(future)),
+        });
+        // SAFETY: a box is not null; the pointer comes from the whole cell, so it may reach the stage.
+        let header = unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast::<Header>();
+        ghost(|| Ghost::BitSet { task: id });
+        (Self(header), header)
+    }
+
+    pub(super) fn from_header(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: invariant 1.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.header().id
+    }
+
+    /// The runtime it belongs to.
+    ///
+    /// # Safety
+    /// The task is not complete, or the caller keeps the runtime alive by other means (invariant 5).
+    pub(crate) unsafe fn shared<'a>(&self) -> &'a Shared {
+        // SAFETY: the caller's promise.
+        unsafe { &*self.header().shared }
+    }
+
+    /// Whether it belongs to the runtime at this address.
+    pub(crate) fn belongs_to(&self, shared: *const Shared) -> bool {
+        self.header().shared == shared
+    }
+
+    /// Taken out of a container.
+    pub(crate) fn start(&self) -> Start {
+        let start = self.header().state.start();
+        if start != Start::Complete {
+            ghost(|| Ghost::BitClear { task: self.id() });
+        }
+        start
+    }
+
+    /// Polls the future with a waker of its own. Only between `start` and `rest` or `complete`.
+    pub(crate) fn poll(&self) -> Polled {
+        // SAFETY: the waker borrows this task's reference for the time of the poll and is not dropped.
+        let waker = ManuallyDrop::new(unsafe { waker::of(self.0) });
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: `start` gave the future to the caller (invariant 2).
+        unsafe { (self.header().vtable.poll)(self.0, &mut cx) }
+    }
+
+    /// Drops the future and stores "cancelled". Only between `start` or `seize` and `complete`.
+    pub(crate) fn cancel(&self) {
+        // SAFETY: `start` or `seize` gave the future to the caller (invariant 2).
+        unsafe { (self.header().vtable.cancel)(self.0) }
+    }
+
+    /// The poll was pending.
+    pub(crate) fn rest(&self) -> Rest {
+        self.header().state.rest()
+    }
+
+    /// The result is stored: tells who waits, drops what nobody wants. `told` runs right where the task becomes complete.
+    pub(crate) fn complete(&self, told: impl FnOnce()) {
+        let header = self.header();
+        let completed = header.state.complete();
+        ghost(|| Ghost::BitClear { task: header.id });
+        told();
+        if completed.drop_output {
+            // SAFETY: without a handle the output is the completer's.
+            unsafe { (header.vtable.drop_output)(self.0) };
+        }
+        if completed.wake_join {
+            // SAFETY: from COMPLETE until `join_waker_done` the waker is the completer's (see `state`).
+            let waker = header.join_waker.with(|waker| unsafe { (*waker).clone() });
+            let gone = header.state.join_waker_done();
+            if gone {
+                // SAFETY: the handle left the waker to the completer.
+                drop(header.join_waker.with_mut(|waker| unsafe { (*waker).take() }));
+            }
+            if let Some(waker) = waker {
+                wake_contained(waker);
+            }
+        }
+    }
+
+    /// Ends an idle task at shutdown: true if the caller must now cancel and complete it (it holds a new reference for that).
+    pub(crate) fn seize(header: NonNull<Header>) -> Option<Self> {
+        // SAFETY: the owned list that is being walked holds a reference.
+        match unsafe { header.as_ref() }.state.seize() {
+            Abort::Act => Some(Self(header)),
+            Abort::Noted | Abort::Nothing => None,
+        }
+    }
+
+    /// The seat whose owned list holds it. For who runs it.
+    pub(crate) fn list(&self) -> Option<u32> {
+        // SAFETY: the field is the runner's (table in `task`).
+        self.header().list.with(|list| unsafe { *list })
+    }
+
+    /// It enters the owned list of `seat`: a reference for the list. For who runs it.
+    pub(crate) fn enlist(&self, seat: u32) -> Self {
+        // SAFETY: the field is the runner's (table in `task`).
+        self.header().list.with_mut(|list| unsafe { *list = Some(seat) });
+        self.header().state.ref_inc();
+        Self(self.0)
+    }
+
+    /// Drops this reference.
+    pub(crate) fn release(self) {
+        // SAFETY: one reference, given up here.
+        unsafe { release(self.0) }
+    }
+}
+
+/// Wakes; a waker that panics must not take the caller down with it.
+pub(crate) fn wake_contained(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(move || waker.wake()));
+}
+
+/// Drops one reference, and the cell with the last.
+///
+/// # Safety
+/// The caller gives up a reference that it has.
+pub(super) unsafe fn release(header: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps it alive up to here.
+    if unsafe { header.as_ref() }.state.ref_dec() {
+        // SAFETY: that was the last one.
+        unsafe { free_now(header) };
+    }
+}
+
+/// # Safety
+/// The last reference is gone.
+pub(super) unsafe fn free_now(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let (id, free) = unsafe { (header.as_ref().id, header.as_ref().vtable.free) };
+    crate::sched::emit(crate::trace::Event::Free { task: id });
+    // SAFETY: the caller's promise.
+    unsafe { free(header) };
+}
+
+/// A wake of the task behind `header`, by reference or consuming the waker's reference.
+///
+/// # Safety
+/// The caller holds a waker's reference.
+pub(super) unsafe fn wake(header: NonNull<Header>, consumed: bool) {
+    // SAFETY: the caller's reference.
+    let (id, outcome) = unsafe { (header.as_ref().id, header.as_ref().state.wake(consumed)) };
+    match outcome {
+        Wake::Schedule => {
+            ghost(|| Ghost::BitSet { task: id });
+            ghost(|| Ghost::Debt { debt: crate::sync::Debt::Push, by: 1 });
+            crate::sched::emit(crate::trace::Event::Wake { task: id, scheduled: true });
+            crate::sched::schedule(Task(header));
+        }
+        Wake::Nothing { set } => {
+            if set {
+                ghost(|| Ghost::BitSet { task: id });
+            }
+            crate::sched::emit(crate::trace::Event::Wake { task: id, scheduled: set });
+        }
+        // SAFETY: the wake says that its reference was the last.
+        Wake::Free => unsafe { free_now(header) },
+    }
+}
