@@ -1,0 +1,80 @@
+//! The numbers of a runtime, each with the reason for its default.
+
+use std::io;
+use std::time::Duration;
+
+/// See `runtime::Builder`, whose methods set these.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    /// 256: a burst of wakes fits, and half of it moves in one steal.
+    pub(crate) ring_capacity: usize,
+    /// 3: a ping-pong pair stays in the cache, and the ring's tasks wait for four polls at most.
+    pub(crate) lifo_limit: u32,
+    /// 61: an empty look costs a system call, about 1 % of 61 short polls.
+    pub(crate) poll_interval: u32,
+    /// 31: twice a look, so that tasks from outside are not behind a full ring for long.
+    pub(crate) injector_interval: u32,
+    /// 128: as many inline successes of I/O in one poll before the task must let others on.
+    pub(crate) budget: u32,
+    /// 512: threads for blocking work at most; they mostly wait.
+    pub(crate) blocking_threads: usize,
+    /// 10 s: a burst's threads serve the next burst.
+    pub(crate) blocking_keep_alive: Duration,
+    /// Events a worker remembers; 0: none.
+    pub(crate) recorder: usize,
+    /// 250 µs: a task that computes holds up its worker's I/O for half a millisecond at most, and an idle worker's looks
+    /// cost one or two percent of its CPU.
+    pub(crate) watch_interval: Duration,
+    /// 256: completions collected at most in one look.
+    pub(crate) batch: usize,
+    /// 5 s: what a dropped runtime waits for started blocking work, sends in flight and polls that go on.
+    pub(crate) shutdown_limit: Duration,
+}
+
+impl Config {
+    pub(crate) fn new() -> Self {
+        Self {
+            workers: 0,
+            ring_capacity: 256,
+            lifo_limit: 3,
+            poll_interval: 61,
+            injector_interval: 31,
+            budget: 128,
+            blocking_threads: 512,
+            blocking_keep_alive: Duration::from_secs(10),
+            recorder: 0,
+            watch_interval: Duration::from_micros(250),
+            batch: 256,
+            shutdown_limit: Duration::from_secs(5),
+        }
+    }
+
+    /// Refuses what cannot work, with the option's name and what would.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let refuse = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if !(1..=4095).contains(&self.workers) {
+            return refuse(format!("workers({}): a runtime has 1 to 4095 workers", self.workers));
+        }
+        if !self.ring_capacity.is_power_of_two() || !(2..=1 << 15).contains(&self.ring_capacity) {
+            return refuse(format!("ring_capacity({}): use a power of two from 2 to 32768", self.ring_capacity));
+        }
+        let intervals = [
+            ("lifo_limit", self.lifo_limit),
+            ("poll_interval", self.poll_interval),
+            ("injector_interval", self.injector_interval),
+        ];
+        for (name, value) in intervals {
+            if !(1..=255).contains(&value) && name == "lifo_limit" || value == 0 {
+                return refuse(format!("{name}({value}): use at least 1 (and for lifo_limit at most 255)"));
+            }
+        }
+        if self.blocking_threads == 0 {
+            return refuse("blocking_threads(0): spawn_blocking needs at least 1 thread".into());
+        }
+        if self.watch_interval.is_zero() {
+            return refuse("watch_interval(0): use at least a nanosecond; about 250 µs is sensible".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Who the current thread is: the one thread-local of the core, a pointer to a `Context` on its stack.
+
+use core::cell::Cell;
+use core::task::{Context as TaskContext, Poll};
+use std::sync::Arc;
+
+use super::core::Core;
+use super::shared::Shared;
+use crate::io::Port;
+use crate::sync;
+use crate::trace::Event;
+
+/// A thread inside a runtime: on a seat, or only holding its handle (a guest, `Handle::enter`, a blocking thread).
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    /// The seat whose thread this is.
+    pub(crate) seat: Option<u32>,
+    /// True while a task or main future is polled here: a wake goes to the LIFO slot, a push looks for sleepers at once.
+    pub(crate) in_poll: Cell<bool>,
+    /// Inline I/O successes left in this poll.
+    pub(crate) budget: Cell<u32>,
+}
+
+impl Context {
+    pub(crate) fn new(shared: Arc<Shared>, seat: Option<u32>) -> Self {
+        let budget = Cell::new(shared.config.budget);
+        Self { shared, seat, in_poll: Cell::new(false), budget }
+    }
+
+    /// Runs `f` with this as the thread's context.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Restore(*const ());
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                sync::swap_context(self.0);
+            }
+        }
+        let _restore = Restore(sync::swap_context((self as *const Self).cast()));
+        f()
+    }
+
+    /// What only the thread on the seat may touch.
+    pub(crate) fn core(&self) -> Option<&Core> {
+        // SAFETY: this context was made by the thread that took the seat, and is that thread's own (`with_context`).
+        self.seat.map(|seat| unsafe { self.shared.seats[seat as usize].core() })
+    }
+}
+
+/// Runs `f` with the current context, if there is one.
+#[inline]
+pub(crate) fn with_context<R>(f: impl FnOnce(Option<&Context>) -> R) -> R {
+    let pointer = sync::context().cast::<Context>();
+    // SAFETY: `enter` sets the pointer for as long as the context lives and restores the old one on every way out;
+    // contexts are thread-local and never shared.
+    f(unsafe { pointer.as_ref() })
+}
+
+/// The port of the current runtime.
+pub(crate) fn port() -> Option<Arc<dyn Port>> {
+    with_context(|cx| cx.map(|cx| cx.shared.clone() as Arc<dyn Port>))
+}
+
+/// Makes `shared` the thread's runtime while `f` runs, without a seat. On a seat of that runtime it changes nothing.
+pub(crate) fn enter_handle<R>(shared: &Arc<Shared>, f: impl FnOnce() -> R) -> R {
+    if with_context(|cx| cx.is_some_and(|cx| Arc::ptr_eq(&cx.shared, shared))) {
+        return f();
+    }
+    Context::new(shared.clone(), None).enter(f)
+}
+
+/// One inline success of the current poll is about to happen. Pending, with the task woken, when its budget is used up:
+/// a stream that is always ready must not keep the worker from its other tasks.
+pub(crate) fn poll_budget(cx: &mut TaskContext<'_>) -> Poll<()> {
+    let left = with_context(|context| {
+        context.is_none_or(|context| {
+            let budget = context.budget.get();
+            context.budget.set(budget.saturating_sub(1));
+            budget > 0
+        })
+    });
+    if left {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// An event of the current thread, for the checkers and its seat's recorder.
+#[inline]
+pub(crate) fn emit(event: Event) {
+    sync::observe(&event);
+    with_context(|cx| {
+        if let Some(core) = cx.and_then(Context::core) {
+            core.record(&event);
+        }
+    });
+}

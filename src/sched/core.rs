@@ -1,0 +1,68 @@
+//! What belongs to the thread on a seat alone.
+
+use core::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::os::{Completion, Submit};
+use crate::queue::Owner;
+use crate::sync;
+use crate::task::{OwnedList, Task};
+use crate::trace::{Event, Recorder};
+
+
+/// The private half of a seat. Every access is short: no borrow of a cell here is held over user code.
+pub(crate) struct Core {
+    pub(crate) ring: Owner<Task>,
+    pub(crate) submit: RefCell<Box<dyn Submit>>,
+    pub(crate) owned: RefCell<OwnedList>,
+    /// Polls since the seat was made: the clock of the intervals.
+    pub(crate) tick: Cell<u32>,
+    /// LIFO polls in a row.
+    pub(crate) lifo_run: Cell<u32>,
+    /// This worker counts as a searcher.
+    pub(crate) searching: Cell<bool>,
+    /// Work was pushed outside of a poll and the sleepers were not looked at since.
+    pub(crate) owes_notify: Cell<bool>,
+    /// No task was polled since the last park.
+    pub(crate) fresh: Cell<bool>,
+    /// Watch looks in a row that found nothing to do.
+    pub(crate) quiet: Cell<u32>,
+    /// The peers' beats at the last watch look.
+    pub(crate) beats: RefCell<Vec<u64>>,
+    /// Task numbers of this seat's own block: next, end.
+    pub(crate) ids: Cell<(u64, u64)>,
+    /// Pinned tasks of this seat that are not complete.
+    pub(crate) pinned: Cell<usize>,
+    pub(crate) random: Cell<u64>,
+    /// Buffers of looks, kept for their capacity.
+    pub(crate) completions: Cell<Vec<Completion>>,
+    pub(crate) fired: Cell<super::look::Fired>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+}
+
+impl Core {
+    /// The next number of the seat's random stream (splitmix64; Steele, Lea, Flood 2014).
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// For the flight recorder, if it is on.
+    #[inline]
+    pub(crate) fn record(&self, event: &Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder.push(event);
+        }
+    }
+
+    /// For the checkers and the flight recorder.
+    #[inline]
+    pub(crate) fn emit(&self, event: Event) {
+        sync::observe(&event);
+        self.record(&event);
+    }
+}

@@ -1,0 +1,42 @@
+//! The scheduler: seats, workers, their turns.
+//!
+//! `workers(n)` is n seats. Seats 1 to n-1 have threads; seat 0 belongs to whoever is inside `block_on`. A seat owns a ring,
+//! a LIFO slot, an inbox, a driver (two halves), a timer wheel, an owned-task list and a random stream. One turn of the
+//! worker on a seat ([`worker`]):
+//!
+//! 1. every `poll_interval` polls, if any op is in flight or any timer armed, look at the driver and the wheel ([`look`]);
+//!    every `injector_interval` polls, take from the inbox and the injector first;
+//! 2. run tasks: LIFO slot (at most `lifo_limit` in a row), own ring, inbox, a batch of the injector, until there is none;
+//! 3. nothing left: become a searcher (at most half of the workers) and steal half of a victim's ring ([`search`]);
+//! 4. still nothing: fall asleep by the protocol in `sleep/README.md`, recheck if nobody searches any more, then park in
+//!    the own driver until the next deadline ([`park`]);
+//! 5. an idle worker whose peers are awake parks for a *watch interval* at most, then looks whether a peer has been
+//!    inside one poll for a whole interval, and takes over its driver, wheel and LIFO slot for one look ([`watch`]).
+//!
+//! Wake rules: a push inside a poll looks at the sleepers at once. A push outside a poll (a look's wakes, a reschedule)
+//! owes that look: the worker's own next poll may be all there is. It is paid when a poll starts with work left in the ring.
+//!
+//! Who may touch what: [`core::Core`] is for the thread on the seat alone; everything else in [`shared::Seat`] is for all,
+//! behind its own synchronisation. No reference into a `Core`'s cells lives across a call into user code.
+
+pub(crate) use self::config::Config;
+pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context};
+pub(crate) use self::entry::block_on;
+pub(crate) use self::schedule::{schedule, spawn};
+pub(crate) use self::shared::{Seat, Shared};
+pub(crate) use self::shutdown::ShutdownError;
+
+mod config;
+mod context;
+mod core;
+mod entry;
+mod look;
+mod park;
+mod schedule;
+mod search;
+mod shared;
+mod shutdown;
+mod submit;
+mod timers;
+mod watch;
+mod worker;

@@ -1,0 +1,91 @@
+//! Falling asleep, parking in the own driver, getting up.
+
+use super::worker::Worker;
+use crate::os::Wait;
+use crate::sleep::Up;
+use crate::sync::{Ghost, Ordering, ghost};
+use crate::time::Instant;
+use crate::trace::Event;
+
+impl Worker<'_> {
+    /// Nothing to run: sleep until there may be. Steps as in `sleep/README.md`.
+    pub(crate) fn park(&self) {
+        if self.core.owes_notify.replace(false) {
+            // The ring is empty: whatever was pushed has been run or stolen.
+            crate::sync::debt(crate::sync::Debt::Notify, -1);
+        }
+        let searching = self.core.searching.replace(false);
+        if self.shared.sleep.fall_asleep(self.number, searching) {
+            let found = self.anything_to_find();
+            if found {
+                self.get_up();
+                if !self.core.searching.get() && self.shared.sleep.try_search(self.number) {
+                    self.core.searching.set(true);
+                }
+            }
+            self.shared.sleep.recheck_done();
+            if found {
+                return;
+            }
+        }
+        let watch = self.start_watch();
+        let woken = self.block(watch);
+        self.get_up();
+        self.core.fresh.set(true);
+        if watch.is_some() {
+            // Relaxed: a count that `see_to_watch` reads behind its fence.
+            self.shared.watching.fetch_sub(1, Ordering::Relaxed);
+            if !woken {
+                self.watch();
+            }
+        }
+    }
+
+    /// Leaves the sleepers; whoever was taken off by another is a searcher now.
+    fn get_up(&self) {
+        if self.shared.sleep.get_up(self.number) == Up::Taken {
+            self.core.searching.set(true);
+        }
+    }
+
+    /// Blocks in the own driver until there is something for this worker, or `watch`. True: something came before that.
+    fn block(&self, watch: Option<Instant>) -> bool {
+        let (shared, seat, number) = (self.shared, self.seat, self.number);
+        shared.hold_own(number, true);
+        let deadline = {
+            let wheel = seat.wheel.lock();
+            let timer = wheel.next().map_or(u64::MAX, |next| next);
+            let deadline = timer.min(watch.map_or(u64::MAX, Instant::as_nanos));
+            // Under the wheel's lock, before it is let go: an earlier timer armed from outside sees it and sends a token.
+            // Relaxed: the lock orders it.
+            seat.parked_until.store(deadline, Ordering::Relaxed);
+            ghost(|| Ghost::WheelNext { worker: number, deadline: wheel.next().unwrap_or(u64::MAX) });
+            deadline
+        };
+        let asleep = shared.sleep.park_begin(number);
+        let mut token = !asleep;
+        let wait = match (asleep, deadline) {
+            (false, _) => Wait::No,
+            (true, u64::MAX) => Wait::Forever,
+            (true, at) => Wait::Until(Instant::from_nanos(at)),
+        };
+        if asleep {
+            seat.stats.parks.add(1);
+            ghost(|| Ghost::ParkBegin { worker: number, deadline });
+            self.core.emit(Event::Park { worker: number as u16, deadline });
+        }
+        let found = self.reap(number, wait);
+        if asleep {
+            token = shared.sleep.park_end(number);
+            ghost(|| Ghost::ParkEnd { worker: number });
+            self.core.emit(Event::Unparked { worker: number as u16, token });
+        }
+        // Relaxed: a late token for a timer that is about to be seen does no harm.
+        seat.parked_until.store(0, Ordering::Relaxed);
+        shared.let_go(number, number);
+        let woken = token || !found.is_empty();
+        self.dispatch(found);
+        self.fire(number);
+        woken || !self.core.ring.is_empty()
+    }
+}

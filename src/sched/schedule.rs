@@ -1,0 +1,199 @@
+//! Putting tasks where a worker will find them: spawn, wakes, reschedules.
+
+use core::future::Future;
+use core::panic::Location;
+use std::sync::Arc;
+
+use super::context::{Context, emit, with_context};
+use super::core::Core;
+use super::shared::{Seat, Shared};
+use crate::sync::{Debt, Ordering, debt};
+use crate::task::state::Start;
+use crate::task::{JoinHandle, Kind, Task};
+use crate::trace::{Event, Place};
+
+/// Task numbers a seat takes at once.
+const ID_BLOCK: u64 = 32;
+/// The worker field of an event that happened outside of all workers.
+const OUTSIDE: u16 = u16::MAX;
+
+/// Spawns a future. `pinned`: to the seat of the calling thread, which must have one.
+pub(crate) fn spawn<F>(shared: &Arc<Shared>, future: F, pinned: bool, at: &'static Location<'static>) -> JoinHandle<F::Output>
+where
+    F: Future,
+{
+    with_context(|cx| {
+        let here = cx.filter(|cx| core::ptr::eq(Arc::as_ptr(&cx.shared), Arc::as_ptr(shared)));
+        let seat = here.and_then(|cx| cx.seat);
+        let core = here.and_then(Context::core);
+        let id = shared.next_id(core);
+        let kind = if pinned { Kind::Pinned(seat.expect("a pinned task has a seat")) } else { Kind::Shared };
+        let (task, header) = Task::new(future, Arc::as_ptr(shared), id, kind, at);
+        // SAFETY: the handle's reference of a task that yields this future's output.
+        let handle = unsafe { JoinHandle::new(header) };
+        debt(Debt::Push, 1);
+        emit(Event::Spawn { task: id, pinned, worker: seat.map_or(OUTSIDE, |seat| seat as u16) });
+        match (core, seat) {
+            (Some(core), Some(seat)) => {
+                shared.seat(seat).stats.tasks.add(1);
+                if pinned {
+                    core.pinned.set(core.pinned.get() + 1);
+                    shared.push_inbox(seat, task);
+                } else {
+                    shared.push_ring(core, seat, task, here.is_some_and(|cx| cx.in_poll.get()));
+                }
+            }
+            _ => shared.push_injector(task),
+        }
+        handle
+    })
+}
+
+/// Puts a task whose scheduled bit the caller set (debt: a push) into a container.
+pub(crate) fn schedule(task: Task) {
+    // SAFETY: a scheduled task is not complete.
+    let shared = unsafe { task.shared() };
+    match task.header().kind {
+        Kind::Pinned(seat) => shared.keep(|shared| shared.push_inbox(seat, task)),
+        Kind::Blocking => unreachable!("blocking work is never pending, so never woken"),
+        Kind::Shared => with_context(|cx| match cx.filter(|cx| task.belongs_to(Arc::as_ptr(&cx.shared))) {
+            Some(cx) if cx.seat.is_some() => {
+                let (Some(core), Some(seat)) = (cx.core(), cx.seat) else { unreachable!("a seat has a core") };
+                if cx.in_poll.get() { shared.push_lifo(core, seat, task) } else { shared.push_ring(core, seat, task, false) }
+            }
+            _ => shared.keep(|shared| shared.push_injector(task)),
+        }),
+    }
+}
+
+/// Ends a task that no worker will ever poll, on the calling thread.
+pub(crate) fn refuse(task: Task) {
+    match task.start() {
+        Start::Complete => task.release(),
+        Start::Cancel | Start::Poll => super::worker::cancel(task, OUTSIDE, |_| ()),
+    }
+}
+
+impl Shared {
+    /// Runs `f` with the runtime kept alive: once its task is pushed, the runtime may end at any time.
+    fn keep(&self, f: impl FnOnce(&Self)) {
+        let keep = self.this.upgrade().expect("a runtime with a task that is not complete is alive");
+        f(&keep);
+    }
+
+    /// A fresh task number.
+    pub(crate) fn next_id(&self, core: Option<&Core>) -> u64 {
+        // Relaxed: only uniqueness counts.
+        let Some(core) = core else { return self.ids.fetch_add(1, Ordering::Relaxed) };
+        let (mut next, mut end) = core.ids.get();
+        if next == end {
+            next = self.ids.fetch_add(ID_BLOCK, Ordering::Relaxed);
+            end = next + ID_BLOCK;
+        }
+        core.ids.set((next + 1, end));
+        next
+    }
+
+    /// Into the seat's own ring; half of a full one moves to the injector. By the thread on the seat.
+    pub(crate) fn push_ring(&self, core: &Core, seat: u32, task: Task, in_poll: bool) {
+        if !core.owes_notify.get() {
+            debt(Debt::Notify, 1);
+        }
+        let mut task = task;
+        loop {
+            let id = task.id();
+            match core.ring.push(task) {
+                Ok(()) => {
+                    debt(Debt::Push, -1);
+                    core.emit(Event::Enqueue { task: id, place: Place::Ring, worker: seat as u16 });
+                    break;
+                }
+                Err(back) => task = back,
+            }
+            if let Some(half) = core.ring.take_half() {
+                let half = half.inspect(|task| {
+                    let (task, worker) = (task.id(), seat as u16);
+                    core.emit(Event::Dequeue { task, place: Place::Ring, worker, by: seat });
+                    core.emit(Event::Enqueue { task, place: Place::Injector, worker });
+                });
+                self.injector.push_batch(half);
+            } else if core.ring.free() == 0 {
+                // A thief is in the middle of a steal: there will be room, but maybe not soon.
+                let worker = seat as u16;
+                debt(Debt::Push, -1);
+                core.emit(Event::Enqueue { task: id, place: Place::Injector, worker });
+                self.injector.push(task);
+                break;
+            }
+        }
+        if in_poll {
+            self.notify();
+            core.owes_notify.set(false);
+            debt(Debt::Notify, -1);
+        } else {
+            core.owes_notify.set(true);
+        }
+    }
+
+    /// Into the seat's LIFO slot, to run next; what stood there goes to the ring.
+    fn push_lifo(&self, core: &Core, seat: u32, task: Task) {
+        let id = task.id();
+        let evicted = self.seat(seat).lifo.put(task);
+        let worker = seat as u16;
+        if let Some(evicted) = &evicted {
+            core.emit(Event::Dequeue { task: evicted.id(), place: Place::Lifo, worker, by: seat });
+        }
+        debt(Debt::Push, -1);
+        core.emit(Event::Enqueue { task: id, place: Place::Lifo, worker });
+        if let Some(evicted) = evicted {
+            debt(Debt::Push, 1);
+            self.push_ring(core, seat, evicted, true);
+        }
+    }
+
+    /// Into the injector, from anywhere.
+    pub(crate) fn push_injector(&self, task: Task) {
+        debt(Debt::Notify, 1);
+        let id = task.id();
+        emit(Event::Enqueue { task: id, place: Place::Injector, worker: OUTSIDE });
+        debt(Debt::Push, -1);
+        match self.injector.try_push(task) {
+            Ok(()) => self.notify(),
+            Err(task) => {
+                // The runtime ended: nobody will poll it. Its future is dropped here and its handle says cancelled.
+                emit(Event::Dequeue { task: id, place: Place::Injector, worker: OUTSIDE, by: u32::from(OUTSIDE) });
+                refuse(task);
+            }
+        }
+        debt(Debt::Notify, -1);
+    }
+
+    /// Into the inbox of a seat, from anywhere.
+    pub(crate) fn push_inbox(&self, seat: u32, task: Task) {
+        let id = task.id();
+        let first = self.seat(seat).inbox.push(task);
+        debt(Debt::Push, -1);
+        emit(Event::Enqueue { task: id, place: Place::Inbox, worker: seat as u16 });
+        if first {
+            self.give_token(seat);
+        }
+    }
+
+    /// Gives back what a seat's ring and slot hold, for others to run: nobody sits there any more.
+    pub(crate) fn empty_seat(&self, core: &Core, seat: &Seat, number: u32) {
+        let worker = number as u16;
+        if let Some(task) = seat.lifo.take() {
+            core.emit(Event::Dequeue { task: task.id(), place: Place::Lifo, worker, by: number });
+            debt(Debt::Push, 1);
+            self.push_injector(task);
+        }
+        while let Some(task) = core.ring.pop() {
+            core.emit(Event::Dequeue { task: task.id(), place: Place::Ring, worker, by: number });
+            debt(Debt::Push, 1);
+            self.push_injector(task);
+        }
+        if core.owes_notify.replace(false) {
+            debt(Debt::Notify, -1);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Looking for work that others have.
+
+use super::worker::Worker;
+use crate::sync::{Debt, debt};
+use crate::task::Task;
+use crate::trace::{Event, Place};
+
+impl Worker<'_> {
+    /// Becomes a searcher, unless half of the workers search, and looks through every other ring and the injector.
+    /// Goes to sleep as a searcher if it finds nothing.
+    pub(crate) fn search(&self) -> Option<Task> {
+        if self.shared.workers() == 1 {
+            return None;
+        }
+        if !self.core.searching.get() {
+            if !self.shared.sleep.try_search(self.number) {
+                return None;
+            }
+            self.core.searching.set(true);
+        }
+        self.core.emit(Event::Search { worker: self.number as u16 });
+        let workers = self.shared.workers();
+        let start = self.core.random() as u32 % workers;
+        for step in 0..workers {
+            let victim = (start + step) % workers;
+            if victim != self.number && let Some(task) = self.steal(victim) {
+                return Some(task);
+            }
+        }
+        self.take_injector()
+    }
+
+    /// Half of the ring of `victim`: one task to run now, the others into the own ring.
+    fn steal(&self, victim: u32) -> Option<Task> {
+        let (by, worker) = (self.number, victim as u16);
+        let mut count = 0u64;
+        let first = self.core.ring.steal_from(&self.shared.seat(victim).ring, |task: &Task| {
+            count += 1;
+            self.core.emit(Event::Dequeue { task: task.id(), place: Place::Ring, worker, by });
+            debt(Debt::Push, 1);
+        })?;
+        for index in 1..count {
+            // The own ring holds what was moved now, in this order.
+            let _ = index;
+        }
+        self.seat.stats.steals.add(1);
+        self.seat.stats.stolen.add(count);
+        self.core.emit(Event::Steal { victim: worker, by, count });
+        Some(first)
+    }
+
+    /// Whether a worker that is about to sleep would find work: the final recheck.
+    pub(crate) fn anything_to_find(&self) -> bool {
+        if !self.shared.injector.is_empty() {
+            return true;
+        }
+        self.shared.seats.iter().enumerate().any(|(at, seat)| at as u32 != self.number && !seat.ring.is_empty())
+    }
+}

@@ -1,0 +1,231 @@
+//! What all threads of a runtime share, and the shared half of a seat.
+
+use core::task::Waker;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use super::config::Config;
+use super::core::Core;
+use super::shutdown::Exit;
+use super::submit::Remote;
+use crate::blocking::Blocking;
+use crate::io::Ops;
+use crate::os::{DriverConfig, Os, Reap, Unpark};
+use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
+use crate::sleep::Sleep;
+use crate::sync::{AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
+use crate::task::{OwnedList, Task};
+use crate::timer::{Wheel, WheelConfig};
+use crate::trace::{Event, Recorder};
+
+/// One runtime.
+pub(crate) struct Shared {
+    pub(crate) os: Arc<dyn Os>,
+    pub(crate) config: Config,
+    pub(crate) seats: Box<[Seat]>,
+    pub(crate) injector: Injector<Task>,
+    pub(crate) sleep: Sleep,
+    /// Idle workers that are parked for a watch interval at most.
+    pub(crate) watching: AtomicU32,
+    /// Task numbers are handed out in blocks of this word.
+    pub(crate) ids: AtomicU64,
+    /// Spreads what comes from outside over the seats.
+    pub(crate) spread: AtomicU32,
+    pub(crate) seat_zero: Mutex<SeatZero>,
+    pub(crate) exit: Exit,
+    pub(crate) blocking: Blocking,
+    pub(crate) this: Weak<Shared>,
+}
+
+/// Who may sit on seat 0.
+#[derive(Debug, Default)]
+pub(crate) struct SeatZero {
+    pub(crate) taken: bool,
+    /// The thread whose `!Send` tasks live on the seat, between its calls of block_on.
+    pub(crate) bound: Option<u64>,
+}
+
+/// The shared half of a seat, and the cell of the private one.
+pub(crate) struct Seat {
+    pub(crate) ring: Arc<Ring<Task>>,
+    pub(crate) lifo: LifoSlot<Task>,
+    /// Scheduled pinned tasks.
+    pub(crate) inbox: Inbox<Task>,
+    /// Complete tasks of this seat's owned list that finished elsewhere: the list's references come home.
+    pub(crate) retired: Inbox<Task>,
+    /// Ops and cancels from threads that are not on this seat.
+    pub(crate) remote: Injector<Remote>,
+    /// Who holds the Reap half: see `look`.
+    pub(crate) hold: AtomicU32,
+    reap: UnsafeCell<Box<dyn Reap>>,
+    pub(crate) wheel: Mutex<Wheel<Waker>>,
+    /// Timers in the wheel; written under its lock.
+    pub(crate) armed: Counter,
+    /// While parked: until when (ns); else 0. Written under the wheel's lock before a park: who arms an earlier timer under the
+    /// same lock sees it and sends a token.
+    pub(crate) parked_until: AtomicU64,
+    pub(crate) unpark: Arc<dyn Unpark>,
+    pub(crate) ops: Ops,
+    /// Grows at the start (to odd) and end (to even) of each poll.
+    pub(crate) beat: Counter,
+    pub(crate) stats: Stats,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    core: UnsafeCell<Core>,
+}
+
+/// Counters of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) polls: Counter,
+    pub(crate) steals: Counter,
+    pub(crate) stolen: Counter,
+    pub(crate) parks: Counter,
+    pub(crate) looks: Counter,
+    pub(crate) wakes_sent: Counter,
+    pub(crate) takeovers: Counter,
+    pub(crate) tasks: Counter,
+    pub(crate) finished: Counter,
+}
+
+// SAFETY: `core` is touched by the thread on the seat only (`Seat::core`), `reap` by the holder of the hold word only
+// (`Seat::reap`); all else is Sync by itself.
+unsafe impl Sync for Seat {}
+
+impl Seat {
+    fn new(os: &Arc<dyn Os>, config: &Config, number: u32) -> io::Result<Self> {
+        let driver = os.driver(&DriverConfig { worker: number, batch: config.batch })?;
+        let (owner, shared_ring) = ring(number, config.ring_capacity);
+        let recorder = (config.recorder > 0).then(|| Arc::new(Recorder::new(config.recorder)));
+        let core = Core {
+            ring: owner,
+            submit: driver.submit.into(),
+            owned: OwnedList::default().into(),
+            tick: 0.into(),
+            lifo_run: 0.into(),
+            searching: false.into(),
+            owes_notify: false.into(),
+            fresh: true.into(),
+            quiet: 0.into(),
+            beats: vec![0; config.workers].into(),
+            ids: (0, 0).into(),
+            pinned: 0.into(),
+            random: os.entropy().into(),
+            completions: Vec::new().into(),
+            fired: Vec::new().into(),
+            recorder: recorder.clone(),
+        };
+        Ok(Self {
+            ring: shared_ring,
+            lifo: LifoSlot::new(),
+            inbox: Inbox::new(),
+            retired: Inbox::new(),
+            remote: Injector::new(),
+            hold: AtomicU32::new(super::look::FREE),
+            reap: UnsafeCell::new(driver.reap),
+            wheel: Mutex::new(Wheel::new(WheelConfig::default(), os.now().as_nanos())),
+            armed: Counter::new(0),
+            parked_until: AtomicU64::new(0),
+            unpark: driver.unpark,
+            ops: Ops::new(number),
+            beat: Counter::new(0),
+            stats: Stats::default(),
+            recorder,
+            core: UnsafeCell::new(core),
+        })
+    }
+
+    /// The private half.
+    ///
+    /// # Safety
+    /// The caller is the thread on this seat (or builds or ends the runtime with no worker on it).
+    pub(crate) unsafe fn core(&self) -> &Core {
+        // SAFETY: the caller's promise: one thread at a time, and `Core` is all cells, so shared borrows by that thread are fine.
+        self.core.with(|core| unsafe { &*core })
+    }
+
+    /// The Reap half.
+    ///
+    /// # Safety
+    /// The caller holds the hold word of this seat, and ends the borrow before it lets go.
+    #[allow(clippy::mut_from_ref, reason = "the hold word is the lock")]
+    pub(crate) unsafe fn reap(&self) -> &mut dyn Reap {
+        // SAFETY: the caller's promise.
+        self.reap.with_mut(|reap| unsafe { &mut **reap })
+    }
+}
+
+impl Shared {
+    /// A runtime with all its drivers and no thread yet.
+    pub(crate) fn new(os: Arc<dyn Os>, config: Config) -> io::Result<Arc<Self>> {
+        config.check()?;
+        let seats = (0..config.workers as u32).map(|number| Seat::new(&os, &config, number));
+        let seats = seats.collect::<io::Result<Box<[Seat]>>>()?;
+        let start = Event::Start {
+            workers: config.workers as u16,
+            ring: config.ring_capacity as u32,
+            lifo_limit: config.lifo_limit as u8,
+            interval: u64::from(config.poll_interval.max(config.injector_interval)),
+        };
+        let shared = Arc::new_cyclic(|this| Self {
+            injector: Injector::new(),
+            sleep: Sleep::new(config.workers as u32),
+            watching: AtomicU32::new(0),
+            ids: AtomicU64::new(1),
+            spread: AtomicU32::new(0),
+            seat_zero: Mutex::new(SeatZero::default()),
+            exit: Exit::new(),
+            blocking: Blocking::new(),
+            this: this.clone(),
+            os,
+            config,
+            seats,
+        });
+        super::emit(start);
+        Ok(shared)
+    }
+
+    pub(crate) fn workers(&self) -> u32 {
+        self.seats.len() as u32
+    }
+
+    pub(crate) fn seat(&self, number: u32) -> &Seat {
+        &self.seats[number as usize]
+    }
+
+    /// Gives a worker a token: it will look at everything before it parks again, or comes back from its park.
+    pub(crate) fn give_token(&self, worker: u32) {
+        let parked = self.sleep.give_token(worker);
+        self.interrupt(worker, parked);
+    }
+
+    /// Wakes one sleeper if there is work for it that nobody looks for. The caller has pushed that work.
+    pub(crate) fn notify(&self) {
+        if let Some(worker) = self.sleep.notify() {
+            let parked = self.sleep.deliver(worker);
+            self.interrupt(worker, parked);
+        }
+    }
+
+    fn interrupt(&self, worker: u32, parked: bool) {
+        super::emit(Event::Unpark { worker: worker as u16, system: parked });
+        if parked {
+            self.seat(worker).unpark.unpark();
+        }
+    }
+
+    /// A seat for something from outside: a vacant seat 0 only if there is no other.
+    pub(crate) fn pick_seat(&self) -> u32 {
+        // Relaxed: any spread will do.
+        let turn = self.spread.fetch_add(1, Ordering::Relaxed);
+        let pick = turn % self.workers();
+        if pick == 0 && self.workers() > 1 && !self.seat_zero.lock().taken {
+            return 1 + turn % (self.workers() - 1);
+        }
+        pick
+    }
+
+    /// Whether anything is in flight or armed on any seat, as far as can be seen without a lock.
+    pub(crate) fn anything_outside(&self) -> bool {
+        self.seats.iter().any(Seat::anything_outside)
+    }
+}

@@ -1,0 +1,95 @@
+//! Takeover: idle workers look after busy ones.
+//!
+//! A worker that parks while a peer is awake, and anything is in flight or armed, parks for a watch interval at most.
+//! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval,
+//! and doubled twice while nothing is wrong. When all sleep it doubles on, and after [`QUIET_LIMIT`] looks the worker
+//! parks without limit. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
+//! to serve) and finds it zero wakes a sleeper.
+//!
+//! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
+//! for the whole interval. Its driver is polled once without waiting, its wheel advanced, its LIFO slot emptied; all
+//! that wakes goes to the looker's ring. A vacant seat 0 counts as overdue.
+//!
+//! Rejected: one watcher by election (its hand-over wakes a sleeper at every turn of an almost idle runtime); nested
+//! epoll sets that wake the idle for every event of the healthy; a monitor thread (one more wake at each start of work).
+
+use super::shared::Shared;
+use super::worker::Worker;
+use crate::os::Wait;
+use crate::sync::{Debt, Ordering, debt};
+use crate::time::Instant;
+use crate::trace::{Event, Place};
+
+/// Looks in a row, each twice as far away as the one before, after which an all-asleep runtime is left alone: 250 µs to 16 ms.
+const QUIET_LIMIT: u32 = 7;
+
+impl Worker<'_> {
+    /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
+    pub(crate) fn start_watch(&self) -> Option<Instant> {
+        let shared = self.shared;
+        if shared.workers() == 1 || !shared.anything_outside() {
+            return None;
+        }
+        // Relaxed: whoever reads zero here wakes a sleeper, which may be this worker; it then finds its token.
+        shared.watching.fetch_add(1, Ordering::Relaxed);
+        let parked = shared.sleep.counts().0;
+        let all_asleep = parked >= shared.occupied();
+        let quiet = self.core.quiet.get();
+        if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits() {
+            // Relaxed: as above.
+            shared.watching.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { quiet.min(2) };
+        let interval = shared.config.watch_interval * (parked.max(1) << doubled);
+        Some(shared.os.now() + interval)
+    }
+
+    /// The watch interval passed with nothing for this worker: look after the others.
+    pub(crate) fn watch(&self) {
+        self.core.quiet.set(self.core.quiet.get().saturating_add(1));
+        for peer in 0..self.shared.workers() {
+            if peer == self.number {
+                continue;
+            }
+            let beat = self.shared.seat(peer).beat.get();
+            let seen = core::mem::replace(&mut self.core.beats.borrow_mut()[peer as usize], beat);
+            let overdue = beat % 2 == 1 && beat == seen;
+            if overdue || (peer == 0 && self.shared.vacant_seat_waits()) {
+                self.take_over(peer);
+                self.core.quiet.set(0);
+            }
+        }
+    }
+
+    /// One look at what an overdue worker cannot serve.
+    fn take_over(&self, victim: u32) {
+        if !self.shared.try_hold(victim, self.number, false) {
+            return;
+        }
+        self.seat.stats.takeovers.add(1);
+        self.core.emit(Event::Takeover { victim: victim as u16, by: self.number });
+        let found = self.reap(victim, Wait::No);
+        self.shared.let_go(victim, self.number);
+        self.dispatch(found);
+        self.fire(victim);
+        if let Some(task) = self.shared.seat(victim).lifo.take() {
+            let (worker, by) = (victim as u16, self.number);
+            self.core.emit(Event::Dequeue { task: task.id(), place: Place::Lifo, worker, by });
+            debt(Debt::Push, 1);
+            self.shared.push_ring(self.core, self.number, task, false);
+        }
+    }
+}
+
+impl Shared {
+    /// Seats with a thread on them.
+    fn occupied(&self) -> u32 {
+        self.workers() - u32::from(!self.seat_zero.lock().taken)
+    }
+
+    /// Whether seat 0 has nobody on it, but something in flight or armed.
+    fn vacant_seat_waits(&self) -> bool {
+        self.seat(0).anything_outside() && !self.seat_zero.lock().taken
+    }
+}

@@ -1,0 +1,308 @@
+//! The worker loop: one turn after the other (numbered in the module doc of `sched`), and the steps of one task's run.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::core::Core;
+use super::shared::{Seat, Shared};
+use crate::queue::Link;
+use crate::sync::{Debt, Ordering, debt};
+use crate::task::state::{Rest, Start};
+use crate::task::{Polled, Task};
+use crate::trace::{Event, Place, PollEnd};
+
+/// The thread on a seat, at work.
+pub(crate) struct Worker<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) cx: &'a Context,
+    pub(crate) core: &'a Core,
+    pub(crate) seat: &'a Seat,
+    pub(crate) number: u32,
+}
+
+/// Why a worker left its loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The main future is done.
+    Done,
+    /// The runtime is shutting down.
+    Closing,
+}
+
+/// What else the loop serves: the main future of a block_on.
+pub(crate) trait Main {
+    /// Polls the main future if it was woken; true: it is done.
+    fn turn(&mut self, worker: &Worker<'_>) -> bool;
+}
+
+/// Seats with a thread of their own have no main future.
+pub(crate) struct NoMain;
+
+impl Main for NoMain {
+    fn turn(&mut self, _worker: &Worker<'_>) -> bool {
+        false
+    }
+}
+
+impl<'a> Worker<'a> {
+    /// The worker of the seat in `cx`.
+    pub(crate) fn new(cx: &'a Context) -> Self {
+        let number = cx.seat.expect("a worker has a seat");
+        let core = cx.core().expect("a seat has a core");
+        Self { shared: &cx.shared, cx, core, seat: cx.shared.seat(number), number }
+    }
+
+    /// Works until the main future is done or the runtime closes.
+    pub(crate) fn run(&self, main: &mut impl Main) -> Left {
+        self.core.fresh.set(true);
+        loop {
+            if self.shared.exit.is_closing() {
+                self.stop_searching();
+                return Left::Closing;
+            }
+            if main.turn(self) {
+                self.stop_searching();
+                return Left::Done;
+            }
+            let tick = self.core.tick.get();
+            if tick.is_multiple_of(self.shared.config.poll_interval) && self.shared.anything_outside() {
+                self.core.tick.set(tick.wrapping_add(1));
+                self.look();
+            }
+            if let Some(task) = self.next_task() {
+                self.run_task(task);
+            } else if let Some(task) = self.search() {
+                self.run_task(task);
+            } else {
+                self.park();
+            }
+        }
+    }
+
+    /// What to run next, by the order of the module doc.
+    fn next_task(&self) -> Option<Task> {
+        self.come_home();
+        let tick = self.core.tick.get();
+        self.core.tick.set(tick.wrapping_add(1));
+        if tick.is_multiple_of(self.shared.config.injector_interval) {
+            let far = self.take_inbox().or_else(|| self.take_injector());
+            if far.is_some() {
+                return far;
+            }
+        }
+        self.take_lifo().or_else(|| self.take_ring()).or_else(|| self.take_inbox()).or_else(|| self.take_injector())
+    }
+
+    /// What other threads sent to this seat: ops to submit, tasks to unlist.
+    fn come_home(&self) {
+        if !self.seat.remote.is_empty() {
+            self.drain_remote();
+        }
+        if !self.seat.retired.is_empty() {
+            self.drain_retired();
+        }
+    }
+
+    /// Unlinks tasks of the owned list that were completed elsewhere.
+    pub(crate) fn drain_retired(&self) {
+        while let Some(task) = self.seat.retired.pop() {
+            let listed = self.core.owned.borrow_mut().remove(&task);
+            // One reference under two names: the list's, which came home through `retired`.
+            core::mem::forget(listed);
+            task.release();
+        }
+    }
+
+    fn taken(&self, task: Task, place: Place) -> Task {
+        self.core.emit(Event::Dequeue { task: task.id(), place, worker: self.number as u16, by: self.number });
+        debt(Debt::Push, 1);
+        task
+    }
+
+    /// The LIFO slot, unless it had its run: then its task waits behind the ring.
+    fn take_lifo(&self) -> Option<Task> {
+        let task = self.seat.lifo.take()?;
+        let task = self.taken(task, Place::Lifo);
+        let run = self.core.lifo_run.get();
+        if run < self.shared.config.lifo_limit {
+            self.core.lifo_run.set(run + 1);
+            return Some(task);
+        }
+        self.core.lifo_run.set(0);
+        self.shared.push_ring(self.core, self.number, task, false);
+        None
+    }
+
+    fn take_ring(&self) -> Option<Task> {
+        let task = self.core.ring.pop()?;
+        self.core.lifo_run.set(0);
+        Some(self.taken(task, Place::Ring))
+    }
+
+    fn take_inbox(&self) -> Option<Task> {
+        let task = self.seat.inbox.pop()?;
+        self.core.lifo_run.set(0);
+        Some(self.taken(task, Place::Inbox))
+    }
+
+    /// One task of the injector to run and a fair share of it for the ring.
+    pub(crate) fn take_injector(&self) -> Option<Task> {
+        let waiting = self.shared.injector.len();
+        if waiting == 0 {
+            return None;
+        }
+        let share = waiting / self.shared.workers() as usize + 1;
+        let room = self.core.ring.free().min(self.shared.config.ring_capacity / 2);
+        let mut first = None;
+        self.shared.injector.pop_batch(share.min(room + 1), |task| {
+            // Inside the injector's lock: event and effect are one.
+            let task = self.taken(task, Place::Injector);
+            if first.is_none() {
+                first = Some(task);
+            } else {
+                self.shared.push_ring(self.core, self.number, task, false);
+            }
+        });
+        self.core.lifo_run.set(0);
+        first
+    }
+
+    /// Runs one task: poll, then what its end asks for.
+    pub(crate) fn run_task(&self, task: Task) {
+        self.before_work();
+        let (core, worker, id) = (self.core, self.number as u16, task.id());
+        match task.start() {
+            Start::Complete => {
+                debt(Debt::Push, -1);
+                return task.release();
+            }
+            Start::Cancel => {
+                debt(Debt::Push, -1);
+                return cancel(task, worker, |task| self.unlist(task));
+            }
+            Start::Poll => {}
+        }
+        debt(Debt::Push, -1);
+        core.emit(Event::PollStart { task: id, worker });
+        let polled = self.in_poll(|| task.poll());
+        if polled == Polled::Pending {
+            if task.list().is_none() {
+                core.owned.borrow_mut().insert(task.enlist(self.number));
+            }
+            match task.rest() {
+                Rest::Idle => {
+                    core.emit(Event::PollEnd { task: id, end: PollEnd::Pending, worker });
+                    core::mem::forget(task);
+                }
+                Rest::Reschedule => {
+                    debt(Debt::Push, 1);
+                    core.emit(Event::PollEnd { task: id, end: PollEnd::Woken, worker });
+                    match task.header().kind {
+                        crate::task::Kind::Pinned(seat) => self.shared.push_inbox(seat, task),
+                        _ => self.shared.push_ring(core, self.number, task, false),
+                    }
+                }
+                Rest::Cancel => {
+                    self.in_poll(|| task.cancel());
+                    core.emit(Event::FutureDrop { task: id, worker });
+                    self.finish(task, PollEnd::Cancelled);
+                }
+            }
+            return;
+        }
+        core.emit(Event::FutureDrop { task: id, worker });
+        self.finish(task, if polled == Polled::Ready { PollEnd::Ready } else { PollEnd::Panicked });
+    }
+
+    /// Runs user code of a task: wakes go to the LIFO slot, pushes look for sleepers, the beat says so.
+    pub(crate) fn in_poll<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.seat.beat.add(1);
+        self.seat.stats.polls.add(1);
+        self.cx.budget.set(self.shared.config.budget);
+        self.cx.in_poll.set(true);
+        let result = f();
+        self.cx.in_poll.set(false);
+        self.seat.beat.add(1);
+        result
+    }
+
+    /// The task is over: tell its handle (whose task may run next), leave the list, drop the running reference.
+    fn finish(&self, task: Task, end: PollEnd) {
+        let (id, worker) = (task.id(), self.number as u16);
+        self.seat.stats.finished.add(1);
+        self.in_poll(|| task.complete(|| self.core.emit(Event::PollEnd { task: id, end, worker })));
+        self.unlist(&task);
+        task.release();
+    }
+
+    /// Takes a complete task off the owned list it is in, here or on its own seat.
+    pub(crate) fn unlist(&self, task: &Task) {
+        if matches!(task.header().kind, crate::task::Kind::Pinned(_)) {
+            self.core.pinned.set(self.core.pinned.get() - 1);
+        }
+        match task.list() {
+            None => {}
+            Some(seat) if seat == self.number => {
+                let listed = self.core.owned.borrow_mut().remove(task);
+                listed.release();
+            }
+            Some(seat) => {
+                // SAFETY: the list's reference, which nobody else uses: it travels to the list's seat.
+                let listed = unsafe { Task::from_raw(core::ptr::NonNull::from(task.header())) };
+                self.shared.seat(seat).retired.push(listed);
+            }
+        }
+    }
+
+    /// Work was found: stop searching, and look at the sleepers if this worker owes that.
+    pub(crate) fn before_work(&self) {
+        let core = self.core;
+        self.stop_searching();
+        if core.owes_notify.get() {
+            core.owes_notify.set(false);
+            if !core.ring.is_empty() {
+                self.shared.notify();
+            }
+            debt(Debt::Notify, -1);
+        }
+        if core.fresh.replace(false) {
+            core.quiet.set(0);
+            if self.shared.anything_outside() {
+                self.shared.see_to_watch();
+            }
+        }
+    }
+
+    /// Leaves the searching state with work in hand; the last one to do so wakes another.
+    pub(crate) fn stop_searching(&self) {
+        if self.core.searching.replace(false) && self.shared.sleep.found_work(self.number) {
+            self.shared.notify();
+        }
+    }
+}
+
+impl Shared {
+    /// If there is something outside to be served and no idle worker watches, wakes one that will.
+    pub(crate) fn see_to_watch(&self) {
+        if self.workers() == 1 {
+            return;
+        }
+        // Pairs with `park`: a worker parks for ever only after it saw all others parked; this one has left the sleepers since,
+        // or made something to serve since.
+        crate::sync::fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        if self.watching.load(Ordering::Relaxed) == 0 {
+            self.notify();
+        }
+    }
+}
+
+/// Cancels a task that was started or seized with the cancel bit set: drops the future, completes, unlists, releases.
+pub(crate) fn cancel(task: Task, worker: u16, unlist: impl FnOnce(&Task)) {
+    let id = task.id();
+    task.cancel();
+    super::emit(Event::FutureDrop { task: id, worker });
+    task.complete(|| super::emit(Event::PollEnd { task: id, end: PollEnd::Cancelled, worker }));
+    unlist(&task);
+    task.release();
+}
