@@ -111,18 +111,23 @@ impl Shared {
                 Err(back) => task = back,
             }
             if let Some(half) = core.ring.take_half() {
-                let half = half.inspect(|task| {
+                let moved = |task: &Task| {
                     let (task, worker) = (task.id(), seat as u16);
                     core.emit(Event::Dequeue { task, place: Place::Ring, worker, by: seat });
                     core.emit(Event::Enqueue { task, place: Place::Injector, worker });
-                });
-                self.injector.push_batch(half);
+                };
+                if let Err(half) = self.injector.push_batch(half, moved) {
+                    half.for_each(refuse);
+                }
             } else if core.ring.free() == 0 {
                 // A thief is in the middle of a steal: there will be room, but maybe not soon.
-                let worker = seat as u16;
-                debt(Debt::Push, -1);
-                core.emit(Event::Enqueue { task: id, place: Place::Injector, worker });
-                self.injector.push(task);
+                let pushed = self.injector.push(task, |task| {
+                    debt(Debt::Push, -1);
+                    core.emit(Event::Enqueue { task: task.id(), place: Place::Injector, worker: seat as u16 });
+                });
+                if let Err(task) = pushed {
+                    refuse(task);
+                }
                 break;
             }
         }
@@ -154,14 +159,15 @@ impl Shared {
     /// Into the injector, from anywhere.
     pub(crate) fn push_injector(&self, task: Task) {
         debt(Debt::Notify, 1);
-        let id = task.id();
-        emit(Event::Enqueue { task: id, place: Place::Injector, worker: OUTSIDE });
-        debt(Debt::Push, -1);
-        match self.injector.try_push(task) {
+        let pushed = self.injector.push(task, |task| {
+            emit(Event::Enqueue { task: task.id(), place: Place::Injector, worker: OUTSIDE });
+            debt(Debt::Push, -1);
+        });
+        match pushed {
             Ok(()) => self.notify(),
+            // The runtime ended: nobody will poll it. Its future is dropped here and its handle says cancelled.
             Err(task) => {
-                // The runtime ended: nobody will poll it. Its future is dropped here and its handle says cancelled.
-                emit(Event::Dequeue { task: id, place: Place::Injector, worker: OUTSIDE, by: u32::from(OUTSIDE) });
+                debt(Debt::Push, -1);
                 refuse(task);
             }
         }

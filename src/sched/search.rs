@@ -34,15 +34,16 @@ impl Worker<'_> {
     fn steal(&self, victim: u32) -> Option<Task> {
         let (by, worker) = (self.number, victim as u16);
         let mut count = 0u64;
-        let first = self.core.ring.steal_from(&self.shared.seat(victim).ring, |task: &Task| {
+        let first = self.core.ring.steal_from(&self.shared.seat(victim).ring, |task: &Task, kept| {
             count += 1;
-            self.core.emit(Event::Dequeue { task: task.id(), place: Place::Ring, worker, by });
-            debt(Debt::Push, 1);
+            let task = task.id();
+            self.core.emit(Event::Dequeue { task, place: Place::Ring, worker, by });
+            if kept {
+                self.core.emit(Event::Enqueue { task, place: Place::Ring, worker: by as u16 });
+            } else {
+                debt(Debt::Push, 1);
+            }
         })?;
-        for index in 1..count {
-            // The own ring holds what was moved now, in this order.
-            let _ = index;
-        }
         self.seat.stats.steals.add(1);
         self.seat.stats.stolen.add(count);
         self.core.emit(Event::Steal { victim: worker, by, count });

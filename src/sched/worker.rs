@@ -98,14 +98,13 @@ impl<'a> Worker<'a> {
         if !self.seat.remote.is_empty() {
             self.drain_remote();
         }
-        if !self.seat.retired.is_empty() {
-            self.drain_retired();
-        }
+        self.drain_retired();
     }
 
     /// Unlinks tasks of the owned list that were completed elsewhere.
     pub(crate) fn drain_retired(&self) {
-        while let Some(task) = self.seat.retired.pop() {
+        // SAFETY: this is the thread on the seat (`Worker`).
+        while let Some(task) = unsafe { self.seat.retired.pop() } {
             let listed = self.core.owned.borrow_mut().remove(&task);
             // One reference under two names: the list's, which came home through `retired`.
             core::mem::forget(listed);
@@ -140,7 +139,8 @@ impl<'a> Worker<'a> {
     }
 
     fn take_inbox(&self) -> Option<Task> {
-        let task = self.seat.inbox.pop()?;
+        // SAFETY: this is the thread on the seat (`Worker`).
+        let task = unsafe { self.seat.inbox.pop() }?;
         self.core.lifo_run.set(0);
         Some(self.taken(task, Place::Inbox))
     }

@@ -1,0 +1,127 @@
+//! Ops from tasks to drivers: the runtime as `io` sees it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::context::{Context, with_context};
+use super::core::Core;
+use super::shared::Shared;
+use super::worker::Worker;
+use crate::io::{Ops, Port, Started};
+use crate::os::{Completion, Op, Os, Submitted, Token, Yielded};
+use crate::task;
+use crate::trace::Event;
+
+/// What a thread without the seat asks of the seat's Submit half.
+#[derive(Debug)]
+pub(crate) enum Remote {
+    Submit(Token, Op),
+    Cancel(Token),
+}
+
+impl Port for Shared {
+    fn os(&self) -> &Arc<dyn Os> {
+        &self.os
+    }
+
+    fn start(&self, op: Op) -> Started {
+        if self.exit.is_over() {
+            return Started::Done(refused());
+        }
+        with_context(|cx| match self.here(cx) {
+            Some((core, seat)) => self.start_here(core, seat, op),
+            None => {
+                let seat = self.pick_seat();
+                let token = self.seat(seat).ops.open();
+                self.send(seat, Remote::Submit(token, op));
+                Started::InFlight(token)
+            }
+        })
+    }
+
+    fn cancel(&self, token: Token) {
+        super::emit(Event::CancelOp { token: token.bits() });
+        with_context(|cx| match self.here(cx) {
+            Some((core, seat)) if seat == token.worker() => core.submit.borrow_mut().cancel(token),
+            _ => self.send(token.worker(), Remote::Cancel(token)),
+        });
+    }
+
+    fn ops(&self, worker: u32) -> &Ops {
+        &self.seat(worker).ops
+    }
+}
+
+impl Shared {
+    /// The private half and number of the seat that the calling thread has in this runtime.
+    pub(crate) fn here<'a>(&self, cx: Option<&'a Context>) -> Option<(&'a Core, u32)> {
+        let cx = cx.filter(|cx| core::ptr::eq(Arc::as_ptr(&cx.shared), self))?;
+        Some((cx.core()?, cx.seat?))
+    }
+
+    fn start_here(&self, core: &Core, seat: u32, op: Op) -> Started {
+        let ops = &self.seat(seat).ops;
+        let token = ops.open();
+        let submitted = core.submit.borrow_mut().submit(token, op);
+        match submitted {
+            Submitted::Done(completion) => {
+                ops.close(token);
+                return Started::Done(completion);
+            }
+            Submitted::Pending => core.emit(Event::Submit { token: token.bits(), worker: seat as u16 }),
+            // Law 7: it waits with the ops from outside for the next turn.
+            Submitted::Full(op) => self.send(seat, Remote::Submit(token, op)),
+        }
+        self.see_to_watch();
+        Started::InFlight(token)
+    }
+
+    /// Leaves something for the thread on a seat.
+    fn send(&self, seat: u32, remote: Remote) {
+        match self.seat(seat).remote.push(remote, |_| ()) {
+            Ok(()) => self.give_token(seat),
+            // The worker is gone and its driver with it: nothing of it is in flight.
+            Err(Remote::Cancel(_)) => {}
+            Err(Remote::Submit(token, _)) => {
+                let waker = self.seat(seat).ops.complete(Completion { token, ..refused() });
+                waker.into_iter().for_each(task::wake_contained);
+            }
+        }
+    }
+}
+
+/// The answer to an op of a runtime that has shut down.
+fn refused() -> Completion {
+    let error = io::Error::other("the runtime of this socket has shut down: no operation can be started on it");
+    Completion { token: Token::from_bits(0), result: Err(error), yielded: Yielded::Nothing }
+}
+
+impl Worker<'_> {
+    /// Submits what other threads left here.
+    pub(crate) fn drain_remote(&self) {
+        // As many as there are now: one that the driver refuses comes back at the end.
+        for _ in 0..self.seat.remote.len() {
+            let Some(remote) = self.seat.remote.pop(|_| ()) else { return };
+            match remote {
+                Remote::Cancel(token) => self.core.submit.borrow_mut().cancel(token),
+                Remote::Submit(token, op) => {
+                    let submitted = self.core.submit.borrow_mut().submit(token, op);
+                    match submitted {
+                        Submitted::Pending => {
+                            self.core.emit(Event::Submit { token: token.bits(), worker: self.number as u16 });
+                        }
+                        Submitted::Done(completion) => {
+                            self.core.emit(Event::Submit { token: token.bits(), worker: self.number as u16 });
+                            let waker = self.seat.ops.complete(completion);
+                            waker.into_iter().for_each(task::wake_contained);
+                        }
+                        Submitted::Full(op) => {
+                            // Law 7. Closed only after the last drain, so the push succeeds.
+                            let _ = self.seat.remote.push(Remote::Submit(token, op), |_| ());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

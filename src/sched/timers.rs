@@ -1,0 +1,78 @@
+//! Timers on the wheels: arm, look, cancel, from any thread.
+//!
+//! A timer lives on the wheel of the seat whose thread armed it, behind that wheel's lock, so that any thread may cancel it
+//! and any worker may fire it. A reset is a cancel and an arming on the resetter's own wheel: timers follow their task.
+
+use core::task::{Poll, Waker};
+
+use super::context::with_context;
+use super::look::note_next;
+use super::shared::Shared;
+use crate::sync::Ordering;
+use crate::time::Instant;
+use crate::timer::Key;
+use crate::trace::Event;
+
+/// An armed timer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed {
+    seat: u32,
+    key: Key,
+}
+
+impl Shared {
+    /// Arms a timer that wakes `waker` at `deadline` or soon after.
+    pub(crate) fn timer_arm(&self, deadline: Instant, waker: Waker) -> Armed {
+        let own = with_context(|cx| self.here(cx).map(|(_, seat)| seat));
+        let number = own.unwrap_or_else(|| self.pick_seat());
+        let seat = self.seat(number);
+        let (key, must_tell) = {
+            let mut wheel = seat.wheel.lock();
+            let key = wheel.insert(deadline.as_nanos(), waker);
+            seat.armed.set(wheel.len() as u64);
+            super::emit(Event::TimerArm { worker: number as u16, key: key.index(), deadline: deadline.as_nanos() });
+            note_next(number, &wheel);
+            // Relaxed: written under this lock before each park.
+            (key, deadline.as_nanos() < seat.parked_until.load(Ordering::Relaxed))
+        };
+        if must_tell {
+            self.give_token(number);
+        }
+        if own.is_some() {
+            self.see_to_watch();
+        }
+        Armed { seat: number, key }
+    }
+
+    /// Ready once the timer has fired; else it wakes `waker` from now on.
+    pub(crate) fn timer_poll(&self, armed: Armed, waker: &Waker) -> Poll<()> {
+        // Cloned and dropped outside of the lock: that is foreign code.
+        let mut spare = Some(waker.clone());
+        let mut wheel = self.seat(armed.seat).wheel.lock();
+        let Some(kept) = wheel.get_mut(armed.key) else { return Poll::Ready(()) };
+        if !kept.will_wake(waker)
+            && let Some(new) = spare.take()
+        {
+            spare = Some(core::mem::replace(kept, new));
+        }
+        drop(wheel);
+        drop(spare);
+        Poll::Pending
+    }
+
+    /// Disarms; false: it has fired.
+    pub(crate) fn timer_cancel(&self, armed: Armed) -> bool {
+        let seat = self.seat(armed.seat);
+        let waker = {
+            let mut wheel = seat.wheel.lock();
+            let waker = wheel.remove(armed.key);
+            if waker.is_some() {
+                seat.armed.set(wheel.len() as u64);
+                super::emit(Event::TimerCancel { worker: armed.seat as u16, key: armed.key.index() });
+                note_next(armed.seat, &wheel);
+            }
+            waker
+        };
+        waker.is_some()
+    }
+}
