@@ -1,14 +1,43 @@
 //! Time: the clock's unit and the futures over the timer wheel.
 
+pub use self::interval::{Interval, Missed, interval, interval_at};
+pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::timeout::{Elapsed, Timeout, timeout, timeout_at};
+
+mod interval;
+mod sleep;
+mod timeout;
+
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
+
+use crate::sched;
 
 /// A moment of a runtime's monotonic clock, in nanoseconds. Live it counts from the start of the process, simulated from the start of the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
+    /// Now, by the clock of the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn now() -> Self {
+        sched::with_context(|cx| cx.map(|cx| cx.shared.os.now()))
+            .expect("Instant::now: there is no Pirn runtime here; its clock may be a simulated one")
+    }
+
+    /// How long ago this was; zero if it is still to come.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+
     /// The moment `ns` nanoseconds after the clock's start.
     pub const fn from_nanos(ns: u64) -> Self {
         Self(ns)

@@ -185,12 +185,20 @@ impl Ops {
         self.in_flight.get() as usize
     }
 
+    /// The tokens of those that somebody waits for, for shutdown.
+    pub(crate) fn waiting_tokens(&self) -> Vec<Token> {
+        self.tokens(|state| matches!(state, State::Waiting(_)))
+    }
+
     /// The tokens of all that wait for their completion, for shutdown.
     pub(crate) fn pending_tokens(&self) -> Vec<Token> {
+        self.tokens(|state| matches!(state, State::Waiting(_) | State::Detached))
+    }
+
+    fn tokens(&self, wanted: impl Fn(&State) -> bool) -> Vec<Token> {
         let table = self.table.lock();
-        let waiting = |slot: &Slot| matches!(slot.state, State::Waiting(_) | State::Detached);
-        let token = |(index, slot): (usize, &Slot)| Token::new(self.worker, index as u32, slot.generation);
-        table.slots.iter().enumerate().filter(|(_, slot)| waiting(slot)).map(token).collect()
+        let slots = table.slots.iter().enumerate().filter(|(_, slot)| wanted(&slot.state));
+        slots.map(|(index, slot)| Token::new(self.worker, index as u32, slot.generation)).collect()
     }
 }
 

@@ -48,6 +48,15 @@ impl Shared {
 }
 
 impl Worker<'_> {
+    /// The first thing on the thread that owns the driver from now on.
+    pub(crate) fn attach(&self) -> std::io::Result<()> {
+        self.shared.hold_own(self.number, false);
+        // SAFETY: the hold was just taken; the borrow ends with the call.
+        let attached = unsafe { self.seat.reap() }.attach();
+        self.shared.let_go(self.number, self.number);
+        attached
+    }
+
     /// One look at the own driver and wheel that does not wait.
     pub(crate) fn look(&self) {
         // A peer that holds them is looking for us.
@@ -101,7 +110,7 @@ impl Worker<'_> {
             for (key, _) in &fired {
                 self.core.emit(Event::TimerFire { worker: seat as u16, key: key.index(), now });
             }
-            note_next(seat, &wheel);
+            note_next(seat, &mut wheel);
         }
         for (_, waker) in fired.drain(..) {
             task::wake_contained(waker);
@@ -111,7 +120,7 @@ impl Worker<'_> {
 }
 
 /// Tells the checkers the earliest deadline of a wheel that changed; under its lock.
-pub(crate) fn note_next(seat: u32, wheel: &crate::timer::Wheel<Waker>) {
+pub(crate) fn note_next(seat: u32, wheel: &mut crate::timer::Wheel<Waker>) {
     ghost(|| Ghost::WheelNext { worker: seat, deadline: wheel.next().unwrap_or(u64::MAX) });
 }
 

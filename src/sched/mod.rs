@@ -22,9 +22,12 @@
 pub(crate) use self::config::Config;
 pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context};
 pub(crate) use self::entry::block_on;
-pub(crate) use self::schedule::{schedule, spawn};
+pub(crate) use self::schedule::{refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};
-pub(crate) use self::shutdown::ShutdownError;
+pub use self::shutdown::ShutdownError;
+pub(crate) use self::start::start_threads;
+pub(crate) use self::timers::Armed;
+pub(crate) use self::worker::cancel;
 
 mod config;
 mod context;
@@ -36,6 +39,7 @@ mod schedule;
 mod search;
 mod shared;
 mod shutdown;
+mod start;
 mod submit;
 mod timers;
 mod watch;

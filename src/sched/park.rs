@@ -53,13 +53,13 @@ impl Worker<'_> {
         let (shared, seat, number) = (self.shared, self.seat, self.number);
         shared.hold_own(number, true);
         let deadline = {
-            let wheel = seat.wheel.lock();
-            let timer = wheel.next().map_or(u64::MAX, |next| next);
+            let mut wheel = seat.wheel.lock();
+            let timer = wheel.next().unwrap_or(u64::MAX);
             let deadline = timer.min(watch.map_or(u64::MAX, Instant::as_nanos));
             // Under the wheel's lock, before it is let go: an earlier timer armed from outside sees it and sends a token.
             // Relaxed: the lock orders it.
             seat.parked_until.store(deadline, Ordering::Relaxed);
-            ghost(|| Ghost::WheelNext { worker: number, deadline: wheel.next().unwrap_or(u64::MAX) });
+            ghost(|| Ghost::WheelNext { worker: number, deadline: timer });
             deadline
         };
         let asleep = shared.sleep.park_begin(number);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::config::Config;
 use super::core::Core;
+use super::entry::Caller;
 use super::shutdown::Exit;
 use super::submit::Remote;
 use crate::blocking::Blocking;
@@ -38,9 +39,11 @@ pub(crate) struct Shared {
 }
 
 /// Who may sit on seat 0.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct SeatZero {
     pub(crate) taken: bool,
+    /// Callers of block_on that wait for the seat or their future.
+    pub(crate) guests: Vec<Weak<Caller>>,
     /// The thread whose `!Send` tasks live on the seat, between its calls of block_on.
     pub(crate) bound: Option<u64>,
 }

@@ -31,7 +31,7 @@ impl Shared {
             let key = wheel.insert(deadline.as_nanos(), waker);
             seat.armed.set(wheel.len() as u64);
             super::emit(Event::TimerArm { worker: number as u16, key: key.index(), deadline: deadline.as_nanos() });
-            note_next(number, &wheel);
+            note_next(number, &mut wheel);
             // Relaxed: written under this lock before each park.
             (key, deadline.as_nanos() < seat.parked_until.load(Ordering::Relaxed))
         };
@@ -69,7 +69,7 @@ impl Shared {
             if waker.is_some() {
                 seat.armed.set(wheel.len() as u64);
                 super::emit(Event::TimerCancel { worker: armed.seat as u16, key: armed.key.index() });
-                note_next(armed.seat, &wheel);
+                note_next(armed.seat, &mut wheel);
             }
             waker
         };

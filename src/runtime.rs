@@ -1,0 +1,378 @@
+//! Building a runtime and holding on to it: the only file that names a concrete OS layer.
+
+use core::fmt;
+use core::future::Future;
+use core::panic::Location;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use crate::blocking::Blocking;
+use crate::os::Os;
+use crate::sched::{self, Config, Shared};
+use crate::task::JoinHandle;
+use crate::trace::{DecodeError, Event};
+
+pub use crate::sched::ShutdownError;
+
+/// Which OS layer a runtime runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The best one this machine allows. Today that is [`Epoll`](Self::Epoll).
+    #[default]
+    Auto,
+    /// epoll, with calls tried first.
+    Epoll,
+}
+
+/// Options of a runtime. Each has a default that suits a server.
+///
+/// ```
+/// let runtime = pirn::Builder::new().workers(2).build()?;
+/// assert_eq!(runtime.block_on(async { 1 + 1 }), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    config: Config,
+    workers: Option<usize>,
+    backend: Backend,
+    os: Option<Arc<dyn Os>>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// All defaults.
+    pub fn new() -> Self {
+        Self { config: Config::new(), workers: None, backend: Backend::Auto, os: None }
+    }
+
+    /// Seats, 1 to 4095. Seat 0 belongs to whoever is inside `block_on`; each other one has a thread. Default: the CPUs this process may use.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The OS layer. Default: [`Backend::Auto`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// An OS layer of one's own, such as a simulated host, instead of a backend.
+    pub fn os(mut self, os: Arc<dyn Os>) -> Self {
+        self.os = Some(os);
+        self
+    }
+
+    /// Tasks a worker's ring holds, a power of two from 2 to 32768; more overflow to the injector. Default: 256.
+    pub fn ring_capacity(mut self, tasks: usize) -> Self {
+        self.config.ring_capacity = tasks;
+        self
+    }
+
+    /// Tasks run from the LIFO slot in a row, 1 to 255, before the ring has its turn. Default: 3.
+    pub fn lifo_limit(mut self, polls: u32) -> Self {
+        self.config.lifo_limit = polls;
+        self
+    }
+
+    /// Polls between two looks at the driver and the timers of a busy worker, at least 1. Default: 61.
+    pub fn poll_interval(mut self, polls: u32) -> Self {
+        self.config.poll_interval = polls;
+        self
+    }
+
+    /// Polls between two turns in which the inbox and the injector come first, at least 1. Default: 31.
+    pub fn injector_interval(mut self, polls: u32) -> Self {
+        self.config.injector_interval = polls;
+        self
+    }
+
+    /// I/O calls that may succeed at once in one poll before the task must yield. Default: 128.
+    pub fn budget(mut self, calls: u32) -> Self {
+        self.config.budget = calls;
+        self
+    }
+
+    /// Threads for `spawn_blocking` at most, at least 1. Default: 512.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads;
+        self
+    }
+
+    /// How long such a thread stays without work. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
+        self.config.blocking_keep_alive = time;
+        self
+    }
+
+    /// Events each worker remembers for [`Handle::recorded`], 16 bytes each; 0 is off. Default: 0.
+    pub fn recorder(mut self, events: usize) -> Self {
+        self.config.recorder = events;
+        self
+    }
+
+    /// How soon idle workers look after busy ones, above zero. Default: 250 µs.
+    pub fn watch_interval(mut self, interval: Duration) -> Self {
+        self.config.watch_interval = interval;
+        self
+    }
+
+    /// What dropping the runtime waits for at most. Default: 5 s.
+    pub fn shutdown_limit(mut self, limit: Duration) -> Self {
+        self.config.shutdown_limit = limit;
+        self
+    }
+
+    /// Builds the runtime; returns when every worker has its driver.
+    ///
+    /// # Errors
+    /// `InvalidInput` names an impossible option; otherwise the system refused a descriptor or a thread.
+    pub fn build(self) -> io::Result<Runtime> {
+        let os = match (self.os, self.backend) {
+            (Some(os), _) => os,
+            (None, Backend::Auto | Backend::Epoll) => crate::os::epoll::epoll()?,
+        };
+        let mut config = self.config;
+        config.workers = self.workers.unwrap_or_else(|| os.parallelism());
+        let shared = Shared::new(os, config)?;
+        let runtime = Runtime { handle: Handle { shared }, live: true };
+        sched::start_threads(&runtime.handle.shared)?;
+        Ok(runtime)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let os = self.os.as_ref().map(|os| os.name());
+        f.debug_struct("Builder").field("config", &self.config).field("workers", &self.workers).field("os", &os).finish()
+    }
+}
+
+/// A runtime. Dropping it shuts it down: see [`shutdown_timeout`](Self::shutdown_timeout).
+///
+/// Tasks run while its worker threads (all seats but the first) or a [`block_on`](Self::block_on) are there to run them.
+/// A runtime must not be used in a child after `fork`: its threads do not exist there.
+#[derive(Debug)]
+pub struct Runtime {
+    handle: Handle,
+    live: bool,
+}
+
+impl Runtime {
+    /// A runtime with all defaults.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Builder::new().build()
+    }
+
+    /// Options first.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A handle for other threads and for tasks.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs a future to its end on the calling thread, which meanwhile is worker 0. A second caller at the same time
+    /// polls only its own future. The future needs neither `Send` nor `'static`.
+    ///
+    /// # Panics
+    /// Inside a task of any runtime, and when the future panics.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// Spawns a task on any worker.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// Runs a call that blocks on a thread of its own.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, call: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn_blocking(call)
+    }
+
+    /// Shuts down and waits, at most `limit`: running polls end, every other task is cancelled and its future dropped on a
+    /// worker, sends of dropped streams complete, started blocking calls are waited for.
+    ///
+    /// # Errors
+    /// When something was still running at the limit; its threads go on until it returns.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Result<(), ShutdownError> {
+        self.live = false;
+        self.shut_down(limit)
+    }
+
+    /// In async code nothing may wait: there, a thread of its own does the shutdown.
+    fn shut_down(&self, limit: Duration) -> Result<(), ShutdownError> {
+        let shared = self.handle.shared.clone();
+        if !sched::with_context(|cx| cx.is_some_and(|cx| cx.seat.is_some() || cx.in_poll.get())) {
+            return shared.shut_down(limit);
+        }
+        let os = shared.os.clone();
+        let spec = crate::os::ThreadSpec { name: "pirn-shutdown".into(), stack: None };
+        // Without a thread for it the workers still end their loops at the first token; only seat 0 is not cleaned.
+        let _ = os.spawn_thread(spec, Box::new(move || drop(shared.shut_down(limit))));
+        Ok(())
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.live
+            && let Err(error) = self.shut_down(self.handle.shared.config.shutdown_limit)
+        {
+            eprintln!("pirn: {error}");
+        }
+    }
+}
+
+/// A runtime, from anywhere: cheap to clone, does not keep tasks alive.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// The runtime that the calling thread or task runs in.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn current() -> Self {
+        Self::try_current().expect("there is no Pirn runtime here: call this inside block_on or a task, or use a Handle")
+    }
+
+    /// The same, or None outside of a runtime.
+    pub fn try_current() -> Option<Self> {
+        sched::with_context(|cx| cx.map(|cx| Self { shared: cx.shared.clone() }))
+    }
+
+    /// See [`Runtime::spawn`]. After shutdown the handle says cancelled at once.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        sched::spawn(&self.shared, future, false, Location::caller())
+    }
+
+    /// See [`Runtime::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, call: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Blocking::spawn(&self.shared, call, Location::caller())
+    }
+
+    /// See [`Runtime::block_on`].
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        sched::block_on(&self.shared, future)
+    }
+
+    /// Runs `f` with this runtime as the current one, so that it can make sockets and timers and spawn.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        sched::enter_handle(&self.shared, f)
+    }
+
+    /// Counters of every worker.
+    pub fn metrics(&self) -> Metrics {
+        let worker = |seat: &sched::Seat| WorkerMetrics {
+            polls: seat.stats.polls.get(),
+            tasks_spawned: seat.stats.tasks.get(),
+            tasks_finished: seat.stats.finished.get(),
+            steals: seat.stats.steals.get(),
+            tasks_stolen: seat.stats.stolen.get(),
+            parks: seat.stats.parks.get(),
+            looks: seat.stats.looks.get(),
+            takeovers: seat.stats.takeovers.get(),
+            ring_len: seat.ring.len(),
+            ops_in_flight: seat.ops.in_flight(),
+            timers_armed: seat.armed.get() as usize,
+        };
+        let workers = self.shared.seats.iter().map(worker).collect();
+        Metrics { workers, injector_len: self.shared.injector.len() }
+    }
+
+    /// The last events of each worker, oldest first, if [`Builder::recorder`] is on.
+    pub fn recorded(&self) -> Vec<Vec<Result<Event, DecodeError>>> {
+        self.shared.seats.iter().map(|seat| seat.recorder.as_ref().map_or_else(Vec::new, |ring| ring.dump())).collect()
+    }
+
+    /// The machine it runs on.
+    pub fn os(&self) -> Arc<dyn Os> {
+        self.shared.os.clone()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({} workers on {})", self.shared.workers(), self.shared.os.name())
+    }
+}
+
+/// Counters of a runtime, read without stopping it.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// One entry a worker.
+    pub workers: Vec<WorkerMetrics>,
+    /// Tasks that wait in the injector.
+    pub injector_len: usize,
+}
+
+/// Counters of one worker since the start.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct WorkerMetrics {
+    /// Polls of tasks and main futures, the drop of a finished one included.
+    pub polls: u64,
+    /// Tasks spawned from this worker.
+    pub tasks_spawned: u64,
+    /// Tasks that finished here.
+    pub tasks_finished: u64,
+    /// Successful steals.
+    pub steals: u64,
+    /// Tasks moved by them.
+    pub tasks_stolen: u64,
+    /// Parks in the driver.
+    pub parks: u64,
+    /// Looks at a driver, own or taken over.
+    pub looks: u64,
+    /// Takeovers of a busy peer.
+    pub takeovers: u64,
+    /// Tasks in its ring now.
+    pub ring_len: usize,
+    /// Ops in flight now that were submitted here.
+    pub ops_in_flight: usize,
+    /// Timers armed on its wheel now.
+    pub timers_armed: usize,
+}

@@ -1,0 +1,321 @@
+//! Shutdown: bounded, in steps that all workers take together.
+//!
+//! 1. *Asked*: `closing` is set, every worker gets a token, the caller sits down on seat 0 if it is vacant.
+//! 2. *Observed*: each worker ends its last poll and waits for the others. From here on no poll starts.
+//! 3. *Clean*, in rounds: each worker cancels the tasks in its containers and its owned list; their drops may wake other
+//!    tasks, so the rounds go on until one found nothing anywhere. The injector closes; one more series of rounds.
+//! 4. *Ops*: what somebody still waits for is cancelled, sends that nobody waits for any more go on; both are reaped until
+//!    none is in flight or the limit is reached, when the rest is cancelled too.
+//! 5. *Done*: the threads end and are joined. Then the blocking pool: queued work is cancelled, started work waited for.
+//!
+//! The limit bounds the caller's wait. A worker that never ends its poll keeps its thread, and the error says so.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::shared::Shared;
+use super::worker::Worker;
+use crate::io::Port;
+use crate::os::{ThreadHandle, Wait};
+use crate::sync::{AtomicU32, Condvar, Debt, Mutex, Ordering, debt};
+use crate::task::Kind;
+use crate::time::Instant;
+use crate::trace::{Event, Place};
+
+const OPEN: u32 = 0;
+const CLOSING: u32 = 1;
+const OVER: u32 = 2;
+
+/// After the limit: how long the kernel may take to give back cancelled ops.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// How far the end has come.
+pub(crate) struct Exit {
+    stage: AtomicU32,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    threads: Vec<Box<dyn ThreadHandle>>,
+    deadline: Option<Instant>,
+    /// Workers at the current meeting, its number, and whether one of them found something to do.
+    arrived: usize,
+    meeting: u64,
+    dirty: bool,
+    was_dirty: bool,
+    done: usize,
+    /// Workers that never came up.
+    absent: usize,
+}
+
+impl Exit {
+    pub(crate) fn new() -> Self {
+        Self { stage: AtomicU32::new(OPEN), state: Mutex::new(State::default()), changed: Condvar::new() }
+    }
+
+    /// Whether shutdown was asked for. Relaxed: the token that follows makes each worker look again.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// Whether all workers have left.
+    pub(crate) fn is_over(&self) -> bool {
+        // Acquire: pairs with the store in `shut_down`.
+        self.stage.load(Ordering::Acquire) == OVER
+    }
+
+    /// `count` workers never came up: nobody waits for them.
+    pub(crate) fn set_absent(&self, count: usize) {
+        self.state.lock().absent = count;
+    }
+
+    pub(crate) fn add_thread(&self, thread: Box<dyn ThreadHandle>) {
+        self.state.lock().threads.push(thread);
+    }
+
+    /// Waits until all `workers` are here; true if any of them was `dirty`.
+    fn meet(&self, workers: usize, dirty: bool) -> bool {
+        let mut state = self.state.lock();
+        state.dirty |= dirty;
+        state.arrived += 1;
+        if state.arrived == workers - state.absent {
+            state.arrived = 0;
+            state.meeting += 1;
+            state.was_dirty = core::mem::take(&mut state.dirty);
+            self.changed.notify_all();
+            return state.was_dirty;
+        }
+        let meeting = state.meeting;
+        while state.meeting == meeting {
+            state = self.changed.wait(state);
+        }
+        state.was_dirty
+    }
+}
+
+/// A shutdown reached its limit.
+#[derive(Debug)]
+pub struct ShutdownError {
+    workers: usize,
+    blocking: usize,
+    limit: Duration,
+}
+
+impl ShutdownError {
+    /// Workers that were still inside a poll.
+    pub fn busy_workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Calls of `spawn_blocking` that were still running.
+    pub fn busy_blocking(&self) -> usize {
+        self.blocking
+    }
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the runtime did not end within {:?}: {} worker(s) still inside a poll, {} blocking call(s) still running; \
+             their threads go on and end when these return. Give shutdown_timeout more time, or make the tasks await",
+            self.limit, self.workers, self.blocking
+        )
+    }
+}
+
+impl std::error::Error for ShutdownError {}
+
+impl Worker<'_> {
+    /// Steps 2 to 5 for the worker on this seat.
+    pub(crate) fn shut_down(&self) {
+        let (shared, workers) = (self.shared, self.shared.workers() as usize);
+        if self.core.owes_notify.replace(false) {
+            debt(Debt::Notify, -1);
+        }
+        self.shutdown_phase(1);
+        shared.exit.meet(workers, false);
+        while shared.exit.meet(workers, self.clean()) {}
+        shared.injector.close();
+        while shared.exit.meet(workers, self.clean()) {}
+        self.shutdown_phase(2);
+        self.end_ops();
+        self.shutdown_phase(3);
+        let mut state = shared.exit.state.lock();
+        state.done += 1;
+        shared.exit.changed.notify_all();
+    }
+
+    fn shutdown_phase(&self, phase: u8) {
+        self.core.emit(Event::Shutdown { worker: self.number as u16, phase });
+    }
+
+    /// One round: cancels what it finds; true if there was anything, or something is on its way.
+    fn clean(&self) -> bool {
+        let (core, seat, shared, number) = (self.core, self.seat, self.shared, self.number);
+        let foreign = self.holds_foreign_tasks();
+        let mut dirty = false;
+        let mut found = |place, task: crate::task::Task| {
+            dirty = true;
+            core.emit(Event::Dequeue { task: task.id(), place, worker: number as u16, by: number });
+            if foreign && matches!(task.header().kind, Kind::Pinned(_)) {
+                // Its future belongs to a thread that did not come back for it: never dropped elsewhere, so leaked.
+                core::mem::forget(task);
+            } else {
+                self.end_task(task);
+            }
+        };
+        self.drain_remote();
+        self.drain_retired();
+        while let Some(task) = seat.lifo.take() {
+            found(Place::Lifo, task);
+        }
+        while let Some(task) = core.ring.pop() {
+            found(Place::Ring, task);
+        }
+        // SAFETY: this is the thread on the seat (`Worker`).
+        while let Some(task) = unsafe { seat.inbox.pop() } {
+            found(Place::Inbox, task);
+        }
+        loop {
+            let task = shared.injector.pop(|_| ());
+            let Some(task) = task else { break };
+            found(Place::Injector, task);
+        }
+        loop {
+            let idle = core.owned.borrow().seize_one(foreign);
+            let Some(task) = idle else { break };
+            dirty = true;
+            super::worker::cancel(task, number as u16, |task| self.unlist(task));
+        }
+        if core.owes_notify.replace(false) {
+            debt(Debt::Notify, -1);
+        }
+        let kept = if foreign { core.pinned.get() } else { 0 };
+        dirty || core.owned.borrow().len() > kept
+    }
+
+    /// Cancels a task that was taken out of a container.
+    fn end_task(&self, task: crate::task::Task) {
+        match task.start() {
+            crate::task::state::Start::Complete => task.release(),
+            _ => super::worker::cancel(task, self.number as u16, |task| self.unlist(task)),
+        }
+    }
+
+    /// Whether this seat has `!Send` tasks of another thread.
+    fn holds_foreign_tasks(&self) -> bool {
+        let bound = if self.number == 0 { self.shared.seat_zero.lock().bound } else { None };
+        bound.is_some_and(|bound| bound != self.shared.os.thread_id())
+    }
+
+    /// Step 4.
+    fn end_ops(&self) {
+        let (seat, shared) = (self.seat, self.shared);
+        for token in seat.ops.waiting_tokens() {
+            shared.cancel(token);
+        }
+        self.drain_remote();
+        let limit = shared.exit.state.lock().deadline.unwrap_or(Instant::from_nanos(u64::MAX));
+        self.reap_until(limit);
+        for token in seat.ops.pending_tokens() {
+            shared.cancel(token);
+        }
+        self.reap_until(shared.os.now() + GRACE);
+        seat.remote.close();
+        self.drain_remote();
+    }
+
+    /// Reaps until nothing of this seat is in flight, or the limit.
+    fn reap_until(&self, limit: Instant) {
+        while self.seat.ops.in_flight() > 0 && self.shared.os.now() < limit {
+            // Short waits: on epoll, another seat's driver may be the one that resolves this seat's op.
+            let wait = limit.min(self.shared.os.now() + Duration::from_millis(1));
+            self.shared.hold_own(self.number, true);
+            let found = self.reap(self.number, Wait::Until(wait));
+            self.shared.let_go(self.number, self.number);
+            self.dispatch(found);
+            self.drain_remote();
+        }
+    }
+}
+
+impl Shared {
+    /// The whole shutdown, from a thread that is on no seat.
+    pub(crate) fn shut_down(self: &Arc<Self>, limit: Duration) -> Result<(), ShutdownError> {
+        let deadline = self.os.now() + limit;
+        self.exit.state.lock().deadline.get_or_insert(deadline);
+        // Relaxed: the tokens below publish it.
+        if self.exit.stage.compare_exchange(OPEN, CLOSING, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return Ok(());
+        }
+        super::emit(Event::Shutdown { worker: u16::MAX, phase: 0 });
+        for worker in 0..self.workers() {
+            self.give_token(worker);
+        }
+        let vacant = {
+            let mut zero = self.seat_zero.lock();
+            !core::mem::replace(&mut zero.taken, true)
+        };
+        if vacant {
+            let cx = Context::new(self.clone(), Some(0));
+            cx.enter(|| self.end_seat_zero(&Worker::new(&cx), deadline));
+        }
+        let workers = self.wait_done(deadline);
+        let blocking = self.blocking.shut_down(self, deadline);
+        if workers == 0 {
+            let threads = core::mem::take(&mut self.exit.state.lock().threads);
+            threads.into_iter().for_each(ThreadHandle::join);
+            // Release: pairs with `is_over`.
+            self.exit.stage.store(OVER, Ordering::Release);
+            super::emit(Event::End {});
+        }
+        if workers + blocking > 0 { Err(ShutdownError { workers, blocking, limit }) } else { Ok(()) }
+    }
+
+    /// The seat's share, by the thread that shuts down; it must not wait for the others longer than the limit.
+    fn end_seat_zero(&self, worker: &Worker<'_>, deadline: Instant) {
+        // A driver that cannot move here serves nobody any more; the tasks are ended all the same.
+        let _ = worker.attach();
+        // The others come to the meeting when their polls end. If one does not, seat 0 stays as it is.
+        if self.exit.wait_for_others(self, deadline) {
+            worker.shut_down();
+        }
+    }
+
+    /// Waits until all workers are done; how many are not at the deadline.
+    fn wait_done(&self, deadline: Instant) -> usize {
+        let workers = self.workers() as usize;
+        let mut state = self.exit.state.lock();
+        while state.done < workers - state.absent {
+            let now = self.os.now();
+            if now >= deadline {
+                break;
+            }
+            state = self.exit.changed.wait_timeout(state, deadline - now).0;
+        }
+        workers - state.absent - state.done
+    }
+}
+
+impl Exit {
+    /// Waits until everybody but the caller is at the first meeting; false at the deadline.
+    fn wait_for_others(&self, shared: &Shared, deadline: Instant) -> bool {
+        let others = shared.workers() as usize - 1;
+        let mut state = self.state.lock();
+        while state.arrived < others - state.absent {
+            let now = shared.os.now();
+            if now >= deadline {
+                return false;
+            }
+            // The last one to arrive notifies nobody: look now and then.
+            let pause = (deadline - now).min(Duration::from_millis(1));
+            state = self.changed.wait_timeout(state, pause).0;
+        }
+        true
+    }
+}

@@ -1,0 +1,89 @@
+//! Waiting for a moment.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Instant;
+use crate::sched::{self, Armed, Shared};
+
+/// Waits for at least `span` from now, and rarely longer than a fraction of a millisecond more.
+///
+/// # Panics
+/// Outside of a runtime.
+///
+/// ```
+/// # pirn::Runtime::new()?.block_on(async {
+/// let start = pirn::time::Instant::now();
+/// pirn::time::sleep(std::time::Duration::from_millis(2)).await;
+/// assert!(start.elapsed().as_millis() >= 2);
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn sleep(span: Duration) -> Sleep {
+    sleep_until(Instant::now() + span)
+}
+
+/// Waits until `deadline`; ready at once if it has passed.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline, armed: None }
+}
+
+/// The future of [`sleep`]. Armed at its first poll; dropping it disarms the timer.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    armed: Option<(Arc<Shared>, Armed)>,
+}
+
+impl Sleep {
+    /// When it ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Sets another end; counts from the next poll. May be called after the sleep was ready, for another round.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.disarm();
+        self.deadline = deadline;
+    }
+
+    fn disarm(&mut self) {
+        if let Some((shared, armed)) = self.armed.take() {
+            shared.timer_cancel(armed);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some((shared, armed)) = &this.armed {
+            if shared.timer_poll(*armed, cx.waker()).is_pending() {
+                return Poll::Pending;
+            }
+            this.armed = None;
+            return Poll::Ready(());
+        }
+        let shared = sched::with_context(|context| context.map(|context| context.shared.clone()))
+            .expect("a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task");
+        if shared.os.now() >= this.deadline {
+            return Poll::Ready(());
+        }
+        let armed = shared.timer_arm(this.deadline, cx.waker().clone());
+        this.armed = Some((shared, armed));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
