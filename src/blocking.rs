@@ -114,7 +114,12 @@ impl Blocking {
         let mut state = self.state.lock();
         loop {
             if let Some(task) = state.queue.pop_front() {
-                sched::emit(Event::Dequeue { task: task.id(), place: Place::Blocking, worker: OUTSIDE, by: u32::from(OUTSIDE) });
+                sched::emit(Event::Dequeue {
+                    task: task.id(),
+                    place: Place::Blocking,
+                    worker: OUTSIDE,
+                    by: u32::from(OUTSIDE),
+                });
                 debt(Debt::Push, 1);
                 return Some(task);
             }
@@ -139,7 +144,12 @@ impl Blocking {
             core::mem::take(&mut state.queue)
         };
         for task in queued {
-            sched::emit(Event::Dequeue { task: task.id(), place: Place::Blocking, worker: OUTSIDE, by: u32::from(OUTSIDE) });
+            sched::emit(Event::Dequeue {
+                task: task.id(),
+                place: Place::Blocking,
+                worker: OUTSIDE,
+                by: u32::from(OUTSIDE),
+            });
             sched::refuse(task);
         }
         self.work.notify_all();

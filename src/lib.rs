@@ -1,12 +1,23 @@
-//! Pirn.
+//! Pirn: an async runtime for Linux whose production scheduler is also its own test bed.
 
 extern crate alloc;
 
+pub use pirn_macros::{main, test};
+
+pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownError, WorkerMetrics};
+pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
+
+mod blocking;
 mod io;
+
 pub mod os;
 pub(crate) mod queue;
+mod runtime;
+mod sched;
 pub(crate) mod sleep;
+mod spawn;
 pub mod sync;
+pub mod task;
 pub mod time;
 pub(crate) mod timer;
 pub mod trace;

@@ -138,7 +138,7 @@ impl Builder {
     pub fn build(self) -> io::Result<Runtime> {
         let os = match (self.os, self.backend) {
             (Some(os), _) => os,
-            (None, Backend::Auto | Backend::Epoll) => crate::os::epoll::epoll()?,
+            (None, Backend::Auto | Backend::Epoll) => crate::os::epoll()?,
         };
         let mut config = self.config;
         config.workers = self.workers.unwrap_or_else(|| os.parallelism());
@@ -152,7 +152,11 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let os = self.os.as_ref().map(|os| os.name());
-        f.debug_struct("Builder").field("config", &self.config).field("workers", &self.workers).field("os", &os).finish()
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("workers", &self.workers)
+            .field("os", &os)
+            .finish()
     }
 }
 
@@ -261,7 +265,8 @@ impl Handle {
     /// Outside of a runtime.
     #[track_caller]
     pub fn current() -> Self {
-        Self::try_current().expect("there is no Pirn runtime here: call this inside block_on or a task, or use a Handle")
+        Self::try_current()
+            .expect("there is no Pirn runtime here: call this inside block_on or a task, or use a Handle")
     }
 
     /// The same, or None outside of a runtime.
@@ -320,7 +325,11 @@ impl Handle {
 
     /// The last events of each worker, oldest first, if [`Builder::recorder`] is on.
     pub fn recorded(&self) -> Vec<Vec<Result<Event, DecodeError>>> {
-        self.shared.seats.iter().map(|seat| seat.recorder.as_ref().map_or_else(Vec::new, |ring| ring.dump())).collect()
+        self.shared
+            .seats
+            .iter()
+            .map(|seat| seat.recorder.as_ref().map_or_else(Vec::new, |ring| ring.dump()))
+            .collect()
     }
 
     /// The machine it runs on.

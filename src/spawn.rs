@@ -51,7 +51,10 @@ where
     F::Output: 'static,
 {
     let on_worker = sched::with_context(|cx| cx.is_some_and(|cx| cx.seat.is_some()));
-    assert!(on_worker, "spawn_local: there is no worker on this thread; call it inside a task or the main future of block_on");
+    assert!(
+        on_worker,
+        "spawn_local: there is no worker on this thread; call it inside a task or the main future of block_on"
+    );
     with_current(|shared| sched::spawn(shared, future, true, Location::caller()))
 }
 
@@ -103,6 +106,8 @@ fn with_current<R>(f: impl FnOnce(&std::sync::Arc<sched::Shared>) -> R) -> R {
     let location = Location::caller();
     sched::with_context(|cx| match cx {
         Some(cx) => f(&cx.shared),
-        None => panic!("spawn at {location}: there is no Pirn runtime here; call it inside block_on or a task, or use a Handle"),
+        None => panic!(
+            "spawn at {location}: there is no Pirn runtime here; call it inside block_on or a task, or use a Handle"
+        ),
     })
 }

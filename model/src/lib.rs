@@ -5,7 +5,12 @@
 //! orderings mean inside a few operations. The order between operations over the whole runtime is the simulator's.
 
 #![cfg(test)]
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "the files are the root crate's; not all they offer has a model")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the files are the root crate's; not all they offer has a model"
+)]
 
 extern crate alloc;
 

@@ -57,7 +57,10 @@ impl Config {
             return refuse(format!("workers({}): a runtime has 1 to 4095 workers", self.workers));
         }
         if !self.ring_capacity.is_power_of_two() || !(2..=1 << 15).contains(&self.ring_capacity) {
-            return refuse(format!("ring_capacity({}): use a power of two from 2 to 32768", self.ring_capacity));
+            return refuse(format!(
+                "ring_capacity({}): use a power of two from 2 to 32768",
+                self.ring_capacity
+            ));
         }
         let intervals = [
             ("lifo_limit", self.lifo_limit),

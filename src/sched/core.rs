@@ -9,7 +9,6 @@ use crate::sync;
 use crate::task::{OwnedList, Task};
 use crate::trace::{Event, Recorder};
 
-
 /// The private half of a seat. Every access is short: no borrow of a cell here is held over user code.
 pub(crate) struct Core {
     pub(crate) ring: Owner<Task>,

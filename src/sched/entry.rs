@@ -16,11 +16,19 @@ use crate::trace::Event;
 pub(crate) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
     with_context(|cx| {
         if cx.is_some_and(|cx| cx.seat.is_some() || cx.in_poll.get()) {
-            panic!("block_on was called inside a task: it would stop the worker it runs on; await the future instead");
+            panic!(
+                "block_on was called inside a task: it would stop the worker it runs on; await the future instead"
+            );
         }
     });
     let mut future = pin!(future);
-    let caller = Arc::new(Caller { shared: shared.clone(), woken: AtomicBool::new(true), seated: AtomicBool::new(false), knock: Mutex::new(false), door: Condvar::new() });
+    let caller = Arc::new(Caller {
+        shared: shared.clone(),
+        woken: AtomicBool::new(true),
+        seated: AtomicBool::new(false),
+        knock: Mutex::new(false),
+        door: Condvar::new(),
+    });
     let waker = Waker::from(caller.clone());
     loop {
         if shared.take_seat_zero(&caller) {
@@ -83,7 +91,12 @@ impl Wake for Caller {
 }
 
 /// The main future on seat 0. None: the seat was lost to a shutdown, the caller goes on as a guest.
-fn on_seat<F: Future>(shared: &Arc<Shared>, caller: &Caller, waker: &Waker, future: Pin<&mut F>) -> Option<F::Output> {
+fn on_seat<F: Future>(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    waker: &Waker,
+    future: Pin<&mut F>,
+) -> Option<F::Output> {
     let cx = Context::new(shared.clone(), Some(0));
     cx.enter(|| {
         caller.seated.swap(true, Ordering::Relaxed);
@@ -160,7 +173,12 @@ impl Drop for Leave<'_, '_> {
 }
 
 /// A guest polls only its own future; its tasks and ops are the workers' business.
-fn as_guest<F: Future>(shared: &Arc<Shared>, caller: &Arc<Caller>, waker: &Waker, mut future: Pin<&mut F>) -> Option<F::Output> {
+fn as_guest<F: Future>(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    waker: &Waker,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
     let cx = Context::new(shared.clone(), None);
     cx.enter(|| {
         loop {

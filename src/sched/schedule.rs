@@ -18,7 +18,12 @@ const ID_BLOCK: u64 = 32;
 const OUTSIDE: u16 = u16::MAX;
 
 /// Spawns a future. `pinned`: to the seat of the calling thread, which must have one.
-pub(crate) fn spawn<F>(shared: &Arc<Shared>, future: F, pinned: bool, at: &'static Location<'static>) -> JoinHandle<F::Output>
+pub(crate) fn spawn<F>(
+    shared: &Arc<Shared>,
+    future: F,
+    pinned: bool,
+    at: &'static Location<'static>,
+) -> JoinHandle<F::Output>
 where
     F: Future,
 {
@@ -58,8 +63,14 @@ pub(crate) fn schedule(task: Task) {
         Kind::Blocking => unreachable!("blocking work is never pending, so never woken"),
         Kind::Shared => with_context(|cx| match cx.filter(|cx| task.belongs_to(Arc::as_ptr(&cx.shared))) {
             Some(cx) if cx.seat.is_some() => {
-                let (Some(core), Some(seat)) = (cx.core(), cx.seat) else { unreachable!("a seat has a core") };
-                if cx.in_poll.get() { shared.push_lifo(core, seat, task) } else { shared.push_ring(core, seat, task, false) }
+                let (Some(core), Some(seat)) = (cx.core(), cx.seat) else {
+                    unreachable!("a seat has a core")
+                };
+                if cx.in_poll.get() {
+                    shared.push_lifo(core, seat, task)
+                } else {
+                    shared.push_ring(core, seat, task, false)
+                }
             }
             _ => shared.keep(|shared| shared.push_injector(task)),
         }),
@@ -123,7 +134,11 @@ impl Shared {
                 // A thief is in the middle of a steal: there will be room, but maybe not soon.
                 let pushed = self.injector.push(task, |task| {
                     debt(Debt::Push, -1);
-                    core.emit(Event::Enqueue { task: task.id(), place: Place::Injector, worker: seat as u16 });
+                    core.emit(Event::Enqueue {
+                        task: task.id(),
+                        place: Place::Injector,
+                        worker: seat as u16,
+                    });
                 });
                 if let Err(task) = pushed {
                     refuse(task);

@@ -23,7 +23,9 @@ impl Worker<'_> {
         let start = self.core.random() as u32 % workers;
         for step in 0..workers {
             let victim = (start + step) % workers;
-            if victim != self.number && let Some(task) = self.steal(victim) {
+            if victim != self.number
+                && let Some(task) = self.steal(victim)
+            {
                 return Some(task);
             }
         }
@@ -55,6 +57,10 @@ impl Worker<'_> {
         if !self.shared.injector.is_empty() {
             return true;
         }
-        self.shared.seats.iter().enumerate().any(|(at, seat)| at as u32 != self.number && !seat.ring.is_empty())
+        self.shared
+            .seats
+            .iter()
+            .enumerate()
+            .any(|(at, seat)| at as u32 != self.number && !seat.ring.is_empty())
     }
 }

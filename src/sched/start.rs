@@ -42,7 +42,8 @@ pub(crate) fn start_threads(shared: &Arc<Shared>) -> io::Result<()> {
                 started += 1;
             }
             Err(error) => {
-                let text = format!("worker thread {number} of {} cannot be started: {error}", shared.workers());
+                let text =
+                    format!("worker thread {number} of {} cannot be started: {error}", shared.workers());
                 failed = Some(io::Error::new(error.kind(), text));
                 shared.exit.set_absent((shared.workers() - number) as usize);
                 break;

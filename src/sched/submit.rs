@@ -92,7 +92,8 @@ impl Shared {
 
 /// The answer to an op of a runtime that has shut down.
 fn refused() -> Completion {
-    let error = io::Error::other("the runtime of this socket has shut down: no operation can be started on it");
+    let error =
+        io::Error::other("the runtime of this socket has shut down: no operation can be started on it");
     Completion { token: Token::from_bits(0), result: Err(error), yielded: Yielded::Nothing }
 }
 

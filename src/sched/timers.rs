@@ -30,7 +30,11 @@ impl Shared {
             let mut wheel = seat.wheel.lock();
             let key = wheel.insert(deadline.as_nanos(), waker);
             seat.armed.set(wheel.len() as u64);
-            super::emit(Event::TimerArm { worker: number as u16, key: key.index(), deadline: deadline.as_nanos() });
+            super::emit(Event::TimerArm {
+                worker: number as u16,
+                key: key.index(),
+                deadline: deadline.as_nanos(),
+            });
             note_next(number, &mut wheel);
             // Relaxed: written under this lock before each park.
             (key, deadline.as_nanos() < seat.parked_until.load(Ordering::Relaxed))

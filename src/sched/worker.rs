@@ -90,7 +90,10 @@ impl<'a> Worker<'a> {
                 return far;
             }
         }
-        self.take_lifo().or_else(|| self.take_ring()).or_else(|| self.take_inbox()).or_else(|| self.take_injector())
+        self.take_lifo()
+            .or_else(|| self.take_ring())
+            .or_else(|| self.take_inbox())
+            .or_else(|| self.take_injector())
     }
 
     /// What other threads sent to this seat: ops to submit, tasks to unlist.
@@ -113,7 +116,12 @@ impl<'a> Worker<'a> {
     }
 
     fn taken(&self, task: Task, place: Place) -> Task {
-        self.core.emit(Event::Dequeue { task: task.id(), place, worker: self.number as u16, by: self.number });
+        self.core.emit(Event::Dequeue {
+            task: task.id(),
+            place,
+            worker: self.number as u16,
+            by: self.number,
+        });
         debt(Debt::Push, 1);
         task
     }

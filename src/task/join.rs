@@ -88,7 +88,9 @@ impl<T> JoinHandle<T> {
         let header = self.header();
         if header.state.has_join_waker() {
             // SAFETY: JOIN_WAKER is set: nobody writes the waker, the completer at most clones it.
-            let same = header.join_waker.with(|old| unsafe { (*old).as_ref() }.is_some_and(|old| old.will_wake(waker)));
+            let same = header
+                .join_waker
+                .with(|old| unsafe { (*old).as_ref() }.is_some_and(|old| old.will_wake(waker)));
             if same {
                 return !header.state.is_complete();
             }

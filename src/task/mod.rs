@@ -19,7 +19,7 @@
 pub use self::error::JoinError;
 pub use self::join::{AbortHandle, JoinHandle};
 pub(crate) use self::owned::OwnedList;
-pub(crate) use self::raw::{Header, Kind, Polled, Task};
+pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
 
 mod error;
 mod join;

@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    link: UnsafeCell<Option<NonNull<Header>>>,
+    link: UnsafeCell<*mut Header>,
     pub(super) owned: UnsafeCell<Links>,
     /// The seat whose owned list it is in.
     list: UnsafeCell<Option<u32>>,
@@ -95,7 +95,10 @@ unsafe fn with_stage<F: Future, R>(header: NonNull<Header>, f: impl FnOnce(*mut 
 }
 
 /// Drops what the stage holds and puts `next` there. A panic of the drop is returned, the stage is replaced all the same.
-unsafe fn replace_stage<F: Future>(header: NonNull<Header>, next: Stage<F>) -> Option<Box<dyn core::any::Any + Send>> {
+unsafe fn replace_stage<F: Future>(
+    header: NonNull<Header>,
+    next: Stage<F>,
+) -> Option<Box<dyn core::any::Any + Send>> {
     // SAFETY: the caller's promise. The future is dropped in place, as its pin demands, and overwritten without another drop.
     unsafe {
         with_stage::<F, _>(header, |stage| {
@@ -111,7 +114,9 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> Poll
     let outcome = unsafe {
         with_stage::<F, _>(header, |stage| {
             catch_unwind(AssertUnwindSafe(|| {
-                let Stage::Future(future) = &mut *stage else { unreachable!("a finished task is not polled") };
+                let Stage::Future(future) = &mut *stage else {
+                    unreachable!("a finished task is not polled")
+                };
                 Pin::new_unchecked(future).poll(cx)
             }))
         })
@@ -128,7 +133,12 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> Poll
 }
 
 /// Drops the future, then stores the result; a panic of that drop becomes the result.
-unsafe fn finish<F: Future>(header: NonNull<Header>, id: Id, result: Result<F::Output, JoinError>, polled: Polled) -> Polled {
+unsafe fn finish<F: Future>(
+    header: NonNull<Header>,
+    id: Id,
+    result: Result<F::Output, JoinError>,
+    polled: Polled,
+) -> Polled {
     // SAFETY: the caller runs the task (invariant 2).
     match unsafe { replace_stage::<F>(header, Stage::Empty) } {
         None => {
@@ -197,7 +207,7 @@ unsafe impl Link for Task {
         Self(raw)
     }
 
-    unsafe fn next(raw: NonNull<Header>) -> NonNull<UnsafeCell<Option<NonNull<Header>>>> {
+    unsafe fn next(raw: NonNull<Header>) -> NonNull<UnsafeCell<*mut Header>> {
         // SAFETY: the caller holds the reference.
         NonNull::from(unsafe { &raw.as_ref().link })
     }
@@ -216,7 +226,7 @@ impl Task {
             header: Header {
                 state: State::new(),
                 vtable: &Functions::<F>::VTABLE,
-                link: UnsafeCell::new(None),
+                link: UnsafeCell::new(core::ptr::null_mut()),
                 owned: UnsafeCell::new(Links::default()),
                 list: UnsafeCell::new(None),
                 join_waker: UnsafeCell::new(None),

@@ -33,7 +33,6 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`]. Armed at its first poll; dropping it disarms the timer.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     deadline: Instant,
@@ -56,6 +55,17 @@ impl Sleep {
         if let Some((shared, armed)) = self.armed.take() {
             shared.timer_cancel(armed);
         }
+    }
+}
+
+impl core::fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "Sleep(until {:?}, {})",
+            self.deadline,
+            if self.armed.is_some() { "armed" } else { "not armed" }
+        )
     }
 }
 
