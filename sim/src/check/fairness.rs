@@ -104,6 +104,14 @@ impl Checker {
         self.work_conserved()
     }
 
+    /// The LIFO run of a worker is broken: by the main future, or because the slot's task went behind the ring.
+    #[inline]
+    pub(super) fn lifo_run_over(&mut self, worker: u32) {
+        if let Some(lately) = self.fairness.lately.get_mut(worker as usize) {
+            lately.lifo_run = 0;
+        }
+    }
+
     /// Something that was worth waking up for.
     #[inline]
     pub(super) fn useful(&mut self) {

@@ -22,7 +22,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            timer_late_ns: 6_000_000,
+            timer_late_ns: 4_000_000,
             park_late_ns: 0,
             rounds: 200,
             idle_rounds: 2_000,

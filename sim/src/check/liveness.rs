@@ -64,7 +64,13 @@ impl Checker {
         self.sits(thread, worker, "polls the main future")?;
         self.awake(worker, "polls the main future")?;
         self.owes_no_look(thread, worker)?;
-        self.workers.change(worker, |seat| seat.main = true);
+        let now = self.now;
+        self.lifo_run_over(worker);
+        self.workers.change(worker, |seat| {
+            seat.main = true;
+            seat.polling_since = now;
+            seat.idle_from = now;
+        });
         Ok(())
     }
 
@@ -74,6 +80,7 @@ impl Checker {
             let what = format!("worker {by} took over itself");
             return Err(Violation::new("S13", what).worker(by));
         }
+        self.workers.change(by, |seat| seat.victim = victim);
         Ok(())
     }
 

@@ -58,6 +58,8 @@ pub struct Checker {
     rings: Vec<Ring>,
     sleep: Sleep,
     wheels: Vec<Wheel>,
+    /// The longest watch seen, ns.
+    watch_ns: u64,
     ops: Ops,
     fairness: Fairness,
     shutdown: Shutdown,
@@ -195,6 +197,7 @@ impl Checker {
         self.rings.resize_with(workers as usize, || Ring::new(ring));
         self.sleep.reset();
         self.wheels.clear();
+        self.watch_ns = 0;
         self.wheels.resize_with(workers as usize, Wheel::default);
         self.ops.reset(workers);
         self.fairness.reset(workers, ring, lifo_limit, interval, &self.limits);

@@ -18,27 +18,31 @@ pub(super) enum At {
 }
 
 /// Its scheduled bit is set.
-const SCHEDULED: u8 = 1;
+const SCHEDULED: u16 = 1;
 /// It is bound to its worker.
-const PINNED: u8 = 2;
+const PINNED: u16 = 2;
 /// Its last poll is over, or it was dropped without one.
-const TERMINAL: u8 = 4;
+const TERMINAL: u16 = 4;
 /// Its future was dropped.
-const DROPPED: u8 = 8;
+const DROPPED: u16 = 8;
 /// Its memory was freed.
-const FREED: u8 = 16;
+const FREED: u16 = 16;
 /// An abort was asked for.
-const ABORTED: u8 = 32;
+const ABORTED: u16 = 32;
 /// It came to its thread's hands out of a LIFO slot.
-const FROM_LIFO: u8 = 64;
+const FROM_LIFO: u16 = 64;
 /// It was spawned.
-const BORN: u8 = 128;
+const BORN: u16 = 128;
+/// Its bit was cleared by the thread that has it in hand: to be polled, or cancelled without a poll.
+const STARTED: u16 = 256;
+/// The event that ends its life was seen.
+const ENDED: u16 = 512;
 
 /// One task.
 #[derive(Clone, Copy, Debug)]
 struct Task {
     at: At,
-    flags: u8,
+    flags: u16,
     /// The worker of a pinned task, and the thread it was spawned on.
     home: u32,
     thread: u32,
@@ -48,7 +52,7 @@ const UNBORN: Task = Task { at: At::Nowhere, flags: 0, home: NONE, thread: NONE 
 
 impl Task {
     #[inline]
-    fn is(&self, flag: u8) -> bool {
+    fn is(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 }
@@ -165,6 +169,12 @@ impl Checker {
             return Err(broken("S27", task, what));
         }
         state.at = At::In(place, worker);
+        if flags & FROM_LIFO != 0
+            && place == Place::Ring
+            && self.workers.get(worker).is_some_and(|seat| seat.polling == 0)
+        {
+            self.lifo_run_over(worker);
+        }
         match place {
             Place::Ring | Place::Lifo => {
                 self.sits(thread, worker, "pushes").map_err(|violation| {
@@ -207,15 +217,14 @@ impl Checker {
             return Err(broken("S1", task, what));
         }
         state.at = At::Hand(thread);
-        state.flags = state.flags & !FROM_LIFO | if place == Place::Lifo { FROM_LIFO } else { 0 };
+        state.flags = state.flags & !(FROM_LIFO | STARTED) | if place == Place::Lifo { FROM_LIFO } else { 0 };
         self.places.hands += 1;
         self.count(place, worker, -1);
-        let owners = place == Place::Inbox || (place == Place::Lifo && by != worker);
-        if owners && by != worker && by != NONE {
-            let stuck = self.workers.get(worker).is_some_and(|seat| seat.polling != 0 || seat.main);
-            if place == Place::Inbox || !(stuck || self.shutdown.asked()) {
+        if by != worker && by != NONE && matches!(place, Place::Lifo | Place::Inbox) {
+            let taken_over = self.workers.get(by).is_some_and(|seat| seat.victim == worker);
+            if place == Place::Inbox || !taken_over {
                 let what = format!(
-                    "was taken out of {} by worker {by}, which may do that only while the owner is stuck inside a poll (a LIFO slot) or never (an inbox)",
+                    "was taken out of {} by worker {by}, which has not taken worker {worker} over (and an inbox is its owner's alone)",
                     container(place, worker)
                 );
                 return Err(broken("S9", task, what).worker(by));
@@ -269,6 +278,7 @@ impl Checker {
         }
         state.at = At::Running(worker);
         let from_lifo = state.is(FROM_LIFO);
+        state.flags &= !(STARTED | FROM_LIFO);
         self.places.hands -= 1;
         let seat = self.workers.get(worker).map_or(0, |seat| seat.polling);
         if seat != 0 {
@@ -280,12 +290,19 @@ impl Checker {
             seat.polling = task;
             seat.polling_since = now;
             seat.main = false;
+            seat.victim = NONE;
         });
         self.polled(worker, from_lifo)
     }
 
     pub(super) fn poll_ended(&mut self, thread: u32, task: u64, end: PollEnd, worker: u32) -> Checked {
         let Some(state) = self.task(task, "ended a poll")? else { return Ok(()) };
+        // A task that is cancelled without a poll ends where its future was dropped.
+        if end == PollEnd::Cancelled && state.flags & (DROPPED | ENDED) == DROPPED && state.at == At::Nowhere
+        {
+            state.flags |= ENDED;
+            return Ok(());
+        }
         if state.at != At::Running(worker) {
             let what = format!("ended a poll on worker {worker}, but it is {}", whereabouts(state.at));
             return Err(broken("S3", task, what).worker(worker));
@@ -308,11 +325,16 @@ impl Checker {
             }
             PollEnd::Ready | PollEnd::Panicked | PollEnd::Cancelled => {
                 state.at = At::Nowhere;
+                state.flags |= ENDED;
                 self.finished(task);
             }
         }
         if self.workers.get(worker).is_some_and(|seat| seat.polling == task) {
-            self.workers.change(worker, |seat| seat.polling = 0);
+            let now = self.now;
+            self.workers.change(worker, |seat| {
+                seat.polling = 0;
+                seat.idle_from = now;
+            });
         }
         Ok(())
     }
@@ -328,6 +350,10 @@ impl Checker {
     }
 
     pub(super) fn bit_set(&mut self, thread: u32, task: u64) -> Checked {
+        // A task is scheduled from birth.
+        if self.places.tasks.get(task as usize).is_none_or(|state| !state.is(BORN)) {
+            return Ok(());
+        }
         let Some(state) = self.task(task, "was scheduled")? else { return Ok(()) };
         if state.is(SCHEDULED) {
             return Err(broken(
@@ -346,6 +372,7 @@ impl Checker {
                 self.places.hands += 1;
             }
             At::Running(_) => {}
+            At::Hand(_) if state.is(STARTED) => {}
             at => {
                 let what = format!("was scheduled with its bit clear, but it is {}", whereabouts(at));
                 return Err(broken("S4", task, what));
@@ -361,6 +388,9 @@ impl Checker {
             return Err(broken("S4", task, what));
         }
         state.flags &= !SCHEDULED;
+        if matches!(state.at, At::Hand(_)) {
+            state.flags |= STARTED;
+        }
         Ok(())
     }
 

@@ -80,11 +80,23 @@ impl Checker {
         }
     }
 
-    /// All threads are blocked: each parked worker comes back in time for its wheel, and nothing is overdue that somebody could have served.
+    /// A park that is shorter than the wheel asks for is a watch: it tells how late a look after a busy worker may come.
+    pub(super) fn watches(&mut self, worker: u32, deadline: u64) {
+        if let Some(wheel) = self.wheels.get(worker as usize)
+            && deadline < wheel.earliest()
+        {
+            self.watch_ns = self.watch_ns.max(deadline.saturating_sub(self.now));
+        }
+    }
+
+    /// All threads are blocked: each parked worker comes back in time for its wheel, and nothing is overdue that somebody could
+    /// have served: the owner if it is parked, a worker that has been idle all the time if the owner is stuck in one poll.
     pub(super) fn wheels_served(&self) -> Checked {
-        let idle_since = self.workers.list.iter().filter_map(|seat| seat.park.map(|park| park.since)).min();
-        for (worker, (seat, wheel)) in self.workers.list.iter().zip(&self.wheels).enumerate() {
-            let (worker, earliest) = (worker as u32, wheel.earliest());
+        let patience = self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2));
+        let before = self.now.saturating_sub(patience);
+        let helper = self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before);
+        for (worker, (seat, wheel)) in (0u32..).zip(self.workers.list.iter().zip(&self.wheels)) {
+            let earliest = wheel.earliest();
             if earliest == u64::MAX {
                 continue;
             }
@@ -94,21 +106,19 @@ impl Checker {
             {
                 return Err(park_unbound(worker, park.deadline, earliest, wheel.next));
             }
-            // Somebody has been idle since before it was late.
-            let late = earliest.saturating_add(self.limits.timer_late_ns);
-            let free =
-                idle_since.is_some_and(|since| since.max(earliest) + self.limits.timer_late_ns < self.now);
-            if free && late < self.now && !self.shutdown.asked() {
-                let owner = match (seat.polling, seat.park) {
-                    (0, Some(_)) => "parked".to_owned(),
-                    (0, None) => "awake".to_owned(),
-                    (task, _) => format!("inside a poll of task {task}"),
+            let stuck = seat.polling != 0 && seat.polling_since < before && helper;
+            if earliest < before && (seat.park.is_some() || stuck) && !self.shutdown.asked() {
+                let owner = match seat.polling {
+                    0 => "the owner is parked".to_owned(),
+                    task => format!(
+                        "the owner is inside one poll of task {task} and another worker idle all the time"
+                    ),
                 };
                 let what = format!(
-                    "of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: the owner is {owner} and a worker has been idle all the time",
+                    "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: {owner}",
                     self.now
                 );
-                return Err(Violation::new("L6", format!("a timer {what}")).worker(worker));
+                return Err(Violation::new("L6", what).worker(worker));
             }
         }
         Ok(())

@@ -18,6 +18,10 @@ pub(super) struct Worker {
     pub(super) polling: u64,
     /// When that poll began.
     pub(super) polling_since: u64,
+    /// When its last poll ended.
+    pub(super) idle_from: u64,
+    /// The worker it took over last, since its last poll.
+    pub(super) victim: u32,
     /// Inside the main future's poll, as far as events tell.
     pub(super) main: bool,
     /// Tasks in its ring, by the published cursors.
@@ -48,6 +52,8 @@ impl Default for Worker {
             thread: NONE,
             polling: 0,
             polling_since: 0,
+            idle_from: 0,
+            victim: NONE,
             main: false,
             ring: 0,
             lifo: 0,
