@@ -182,13 +182,14 @@ impl<T> Owner<T> {
     /// Appends a task, visible to thieves at once. `Err`: the ring is full.
     #[inline]
     pub(crate) fn push(&self, task: T) -> Result<(), T> {
-        if self.room() == 0 {
+        let ring = &*self.ring;
+        if self.room(ring) == 0 {
             return Err(task);
         }
         let tail = self.tail.get();
         // SAFETY: we are the owner (R3), and with room left `tail` is outside `[steal, tail)` (R5).
-        unsafe { self.ring.write(tail, task) };
-        self.publish(tail.wrapping_add(1));
+        unsafe { ring.write(tail, task) };
+        self.publish(ring, tail.wrapping_add(1));
         Ok(())
     }
 
@@ -251,7 +252,7 @@ impl<T> Owner<T> {
         let own = &*self.ring;
         debug_assert!(!core::ptr::eq(own, victim), "a worker steals from its own ring");
         let tail = self.tail.get();
-        let (from, count) = victim.open_section(self.room() + 1)?;
+        let (from, count) = victim.open_section(self.room(own) + 1)?;
         // SAFETY: R4: the section is ours.
         let first = unsafe { victim.read(from) };
         note(&first, false);
@@ -264,7 +265,7 @@ impl<T> Owner<T> {
         }
         victim.close_section();
         if count > 1 {
-            self.publish(tail.wrapping_add(count - 1));
+            self.publish(own, tail.wrapping_add(count - 1));
         }
         Some(first)
     }
@@ -282,20 +283,19 @@ impl<T> Owner<T> {
 
     /// How many pushes are sure to succeed.
     pub(crate) fn free(&self) -> usize {
-        self.room() as usize
+        self.room(&self.ring) as usize
     }
 
     /// Slots outside `[steal, tail)`.
     #[inline(always)]
-    fn room(&self) -> u32 {
+    fn room(&self, ring: &Ring<T>) -> u32 {
         // Acquire: pairs with the Release of `close_section`: what a thief read there is read.
-        let (steal, _) = unpack(self.ring.head.load(Ordering::Acquire));
-        self.ring.mask + 1 - self.tail.get().wrapping_sub(steal)
+        let (steal, _) = unpack(ring.head.load(Ordering::Acquire));
+        ring.mask + 1 - self.tail.get().wrapping_sub(steal)
     }
 
     #[inline(always)]
-    fn publish(&self, tail: u32) {
-        let ring = &*self.ring;
+    fn publish(&self, ring: &Ring<T>, tail: u32) {
         // Release: pairs with the thieves' Acquire of `tail`: the slots below it are written.
         ring.tail.store(tail, Ordering::Release);
         ghost(|| Ghost::RingPublish { ring: ring.id, tail, capacity: ring.mask + 1 });
