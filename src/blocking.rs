@@ -62,7 +62,7 @@ impl Blocking {
         T: Send + 'static,
     {
         let id = shared.next_id(None);
-        let (task, header) = Task::new(Call(Some(call)), Arc::as_ptr(shared), id, Kind::Blocking, at);
+        let (task, header) = Task::new(None, Call(Some(call)), Arc::as_ptr(shared), id, Kind::Blocking, at);
         // SAFETY: the handle's reference of a task that yields `T`.
         let handle = unsafe { JoinHandle::new(header) };
         debt(Debt::Push, 1);

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::shared::Shared;
 use crate::io::Port;
 use crate::sync;
+use crate::task::Pool;
 use crate::trace::Event;
 
 /// A thread inside a runtime: on a seat, or only holding its handle (a guest, `Handle::enter`, a blocking thread).
@@ -94,4 +95,9 @@ pub(crate) fn emit(event: Event) {
             core.record(&event);
         }
     });
+}
+
+/// Runs `f` with the free blocks of the thread's seat.
+pub(crate) fn with_pool<R>(f: impl FnOnce(Option<&Pool>) -> R) -> R {
+    with_context(|cx| f(cx.and_then(Context::core).map(|core| &core.pool)))
 }

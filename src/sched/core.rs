@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::os::{Completion, Submit};
 use crate::queue::Owner;
 use crate::sync;
-use crate::task::{OwnedList, Task};
+use crate::task::{OwnedList, Pool, Task};
 use crate::trace::{Event, Recorder};
 
 /// The private half of a seat. Every access is short: no borrow of a cell here is held over user code.
@@ -14,8 +14,12 @@ pub(crate) struct Core {
     pub(crate) ring: Owner<Task>,
     pub(crate) submit: RefCell<Box<dyn Submit>>,
     pub(crate) owned: RefCell<OwnedList>,
-    /// Polls since the seat was made: the clock of the intervals.
-    pub(crate) tick: Cell<u32>,
+    /// Free memory for task cells.
+    pub(crate) pool: Pool,
+    /// Turns left until the next look outside.
+    pub(crate) until_look: Cell<u32>,
+    /// Turns left until inbox and injector come first.
+    pub(crate) until_far: Cell<u32>,
     /// LIFO polls in a row.
     pub(crate) lifo_run: Cell<u32>,
     /// This worker counts as a searcher.

@@ -20,7 +20,7 @@
 //! behind its own synchronisation. No reference into a `Core`'s cells lives across a call into user code.
 
 pub(crate) use self::config::Config;
-pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context};
+pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context, with_pool};
 pub(crate) use self::entry::block_on;
 pub(crate) use self::schedule::{refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};

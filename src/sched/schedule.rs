@@ -33,7 +33,8 @@ where
         let core = here.and_then(Context::core);
         let id = shared.next_id(core);
         let kind = if pinned { Kind::Pinned(seat.expect("a pinned task has a seat")) } else { Kind::Shared };
-        let (task, header) = Task::new(future, Arc::as_ptr(shared), id, kind, at);
+        let (task, header) =
+            Task::new(core.map(|core| &core.pool), future, Arc::as_ptr(shared), id, kind, at);
         // SAFETY: the handle's reference of a task that yields this future's output.
         let handle = unsafe { JoinHandle::new(header) };
         debt(Debt::Push, 1);
@@ -58,7 +59,7 @@ where
 pub(crate) fn schedule(task: Task) {
     // SAFETY: a scheduled task is not complete.
     let shared = unsafe { task.shared() };
-    match task.header().kind {
+    match task.header().kind() {
         Kind::Pinned(seat) => shared.keep(|shared| shared.push_inbox(seat, task)),
         Kind::Blocking => unreachable!("blocking work is never pending, so never woken"),
         Kind::Shared => with_context(|cx| match cx.filter(|cx| task.belongs_to(Arc::as_ptr(&cx.shared))) {

@@ -15,7 +15,7 @@ use crate::os::{DriverConfig, Os, Reap, Unpark};
 use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
 use crate::sleep::Sleep;
 use crate::sync::{AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
-use crate::task::{OwnedList, Task};
+use crate::task::{OwnedList, Pool, Task};
 use crate::timer::{Wheel, WheelConfig};
 use crate::trace::{Event, Recorder};
 
@@ -103,7 +103,9 @@ impl Seat {
             ring: owner,
             submit: driver.submit.into(),
             owned: OwnedList::default().into(),
-            tick: 0.into(),
+            pool: Pool::default(),
+            until_look: config.poll_interval.into(),
+            until_far: config.injector_interval.into(),
             lifo_run: 0.into(),
             searching: false.into(),
             owes_notify: false.into(),

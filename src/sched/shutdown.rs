@@ -20,7 +20,6 @@ use super::worker::Worker;
 use crate::io::Port;
 use crate::os::{ThreadHandle, Wait};
 use crate::sync::{AtomicU32, Condvar, Debt, Mutex, Ordering, debt};
-use crate::task::Kind;
 use crate::time::Instant;
 use crate::trace::{Event, Place};
 
@@ -162,7 +161,7 @@ impl Worker<'_> {
         let mut found = |place, task: crate::task::Task| {
             dirty = true;
             core.emit(Event::Dequeue { task: task.id(), place, worker: number as u16, by: number });
-            if foreign && matches!(task.header().kind, Kind::Pinned(_)) {
+            if foreign && task.header().is_pinned() {
                 // Its future belongs to a thread that did not come back for it: never dropped elsewhere, so leaked.
                 core::mem::forget(task);
             } else {

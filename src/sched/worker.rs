@@ -64,9 +64,9 @@ impl<'a> Worker<'a> {
                 self.stop_searching();
                 return Left::Done;
             }
-            let tick = self.core.tick.get();
-            if tick.is_multiple_of(self.shared.config.poll_interval) && self.shared.anything_outside() {
-                self.core.tick.set(tick.wrapping_add(1));
+            if count_down(&self.core.until_look, self.shared.config.poll_interval)
+                && self.shared.anything_outside()
+            {
                 self.look();
             }
             if let Some(task) = self.next_task() {
@@ -82,9 +82,7 @@ impl<'a> Worker<'a> {
     /// What to run next, by the order of the module doc.
     fn next_task(&self) -> Option<Task> {
         self.come_home();
-        let tick = self.core.tick.get();
-        self.core.tick.set(tick.wrapping_add(1));
-        if tick.is_multiple_of(self.shared.config.injector_interval) {
+        if count_down(&self.core.until_far, self.shared.config.injector_interval) {
             let far = self.take_inbox().or_else(|| self.take_injector());
             if far.is_some() {
                 return far;
@@ -205,7 +203,7 @@ impl<'a> Worker<'a> {
                 Rest::Reschedule => {
                     debt(Debt::Push, 1);
                     core.emit(Event::PollEnd { task: id, end: PollEnd::Woken, worker });
-                    match task.header().kind {
+                    match task.header().kind() {
                         crate::task::Kind::Pinned(seat) => self.shared.push_inbox(seat, task),
                         _ => self.shared.push_ring(core, self.number, task, false),
                     }
@@ -245,7 +243,7 @@ impl<'a> Worker<'a> {
 
     /// Takes a complete task off the owned list it is in, here or on its own seat.
     pub(crate) fn unlist(&self, task: &Task) {
-        if matches!(task.header().kind, crate::task::Kind::Pinned(_)) {
+        if task.header().is_pinned() {
             self.core.pinned.set(self.core.pinned.get() - 1);
         }
         match task.list() {
@@ -287,6 +285,13 @@ impl<'a> Worker<'a> {
             self.shared.notify();
         }
     }
+}
+
+/// One turn less; true, and from the start again, when none is left.
+fn count_down(left: &core::cell::Cell<u32>, interval: u32) -> bool {
+    let now = left.get().saturating_sub(1);
+    left.set(if now == 0 { interval } else { now });
+    now == 0
 }
 
 impl Shared {

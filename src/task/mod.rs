@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state` | anybody, by its transitions |
 //! | `link` | who holds the container reference, while the task is in a container |
-//! | `list`, `owned` | who runs the task (to enter a list); the seat that owns the list |
+//! | `list`, `cold.owned` | who runs the task (to enter a list); the seat that owns the list |
 //! | `join_waker` | see `state` |
 //! | `stage` | who runs the task; after COMPLETE the handle, or the completer if there is no handle |
 //! | the rest | anybody; never written after the spawn |
@@ -19,11 +19,13 @@
 pub use self::error::JoinError;
 pub use self::join::{AbortHandle, JoinHandle};
 pub(crate) use self::owned::OwnedList;
+pub(crate) use self::pool::Pool;
 pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
 
 mod error;
 mod join;
 mod owned;
+mod pool;
 mod raw;
 pub(crate) mod state;
 mod waker;

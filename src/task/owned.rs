@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use super::raw::{Header, Task};
+use super::raw::{Header, Task, cold};
 use crate::queue::Link;
 
 /// The links of one task.
@@ -67,7 +67,7 @@ impl OwnedList {
         let mut at = self.first;
         while let Some(header) = at {
             // SAFETY: the list holds a reference.
-            let spared = spare_pinned && matches!(unsafe { header.as_ref() }.kind, super::Kind::Pinned(_));
+            let spared = spare_pinned && unsafe { header.as_ref() }.is_pinned();
             if !spared && let Some(task) = Task::seize(header) {
                 return Some(task);
             }
@@ -88,6 +88,8 @@ impl OwnedList {
 }
 
 fn links<R>(header: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
-    // SAFETY: the list holds a reference, and only the thread on the list's seat comes here (module doc); `f` runs no foreign code.
-    unsafe { header.as_ref() }.owned.with_mut(|links| f(unsafe { &mut *links }))
+    // SAFETY: the list holds a reference, so the cell is alive.
+    let cold = unsafe { cold(header).as_ref() };
+    // SAFETY: only the thread on the list's seat comes here (module doc); `f` runs no foreign code.
+    cold.owned.with_mut(|links| f(unsafe { &mut *links }))
 }

@@ -1,5 +1,6 @@
 //! The cell itself: header, function table, and the steps of a task's life.
 
+use core::alloc::Layout;
 use core::future::Future;
 use core::mem::ManuallyDrop;
 use core::panic::Location;
@@ -9,6 +10,7 @@ use core::task::{Context, Poll, Waker};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::owned::Links;
+use super::pool::{self, Pool};
 use super::state::{Abort, Rest, Start, State, Wake};
 use super::{Id, JoinError, waker};
 use crate::queue::Link;
@@ -26,20 +28,60 @@ pub(crate) enum Kind {
     Blocking,
 }
 
-/// What all tasks have in common.
+/// What all tasks have in common: one cache line.
 #[repr(C)]
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     link: UnsafeCell<*mut Header>,
-    pub(super) owned: UnsafeCell<Links>,
-    /// The seat whose owned list it is in.
-    list: UnsafeCell<Option<u32>>,
-    pub(super) join_waker: UnsafeCell<Option<Waker>>,
     shared: *const Shared,
     pub(crate) id: u64,
-    pub(crate) kind: Kind,
-    pub(crate) spawned_at: &'static Location<'static>,
+    /// A pinned task's seat, or ANYWHERE or BLOCKING.
+    home: u32,
+    /// The seat whose owned list it is in, or NO_LIST.
+    list: UnsafeCell<u32>,
+    pub(super) join_waker: UnsafeCell<Option<Waker>>,
+}
+
+const ANYWHERE: u32 = u32::MAX;
+const BLOCKING: u32 = u32::MAX - 1;
+const NO_LIST: u32 = u32::MAX;
+
+/// What most tasks never need.
+pub(super) struct Cold {
+    pub(super) owned: UnsafeCell<Links>,
+    spawned_at: &'static Location<'static>,
+}
+
+impl Header {
+    /// Where it may run.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.home {
+            ANYWHERE => Kind::Shared,
+            BLOCKING => Kind::Blocking,
+            seat => Kind::Pinned(seat),
+        }
+    }
+
+    /// Whether it may run on one seat only.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.home < BLOCKING
+    }
+
+    /// Where it was spawned.
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        // SAFETY: a header in use is that of a live cell.
+        unsafe { cold(NonNull::from(self)).as_ref() }.spawned_at
+    }
+}
+
+/// The cold part of a cell.
+///
+/// # Safety
+/// `header` is that of a live cell.
+pub(super) unsafe fn cold(header: NonNull<Header>) -> NonNull<Cold> {
+    // SAFETY: the caller's promise; the offset is that of this cell's type.
+    unsafe { header.byte_add(header.as_ref().vtable.cold_offset).cast() }
 }
 
 /// The parts of the cell that depend on the future's type.
@@ -49,7 +91,10 @@ pub(super) struct Vtable {
     /// Moves the result to the pointer, an `Option<Result<T, JoinError>>`.
     pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
     drop_output: unsafe fn(NonNull<Header>),
-    free: unsafe fn(NonNull<Header>),
+    /// Drops what is left in the cell.
+    drop_cell: unsafe fn(NonNull<Header>),
+    layout: Layout,
+    cold_offset: usize,
 }
 
 /// How a poll ended.
@@ -70,6 +115,7 @@ enum Stage<F: Future> {
 struct Cell<F: Future> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
+    cold: Cold,
 }
 
 struct Functions<F>(core::marker::PhantomData<F>);
@@ -80,7 +126,9 @@ impl<F: Future> Functions<F> {
         cancel: cancel::<F>,
         take_output: take_output::<F>,
         drop_output: drop_output::<F>,
-        free: free::<F>,
+        drop_cell: drop_cell::<F>,
+        layout: Layout::new::<Cell<F>>(),
+        cold_offset: core::mem::offset_of!(Cell<F>, cold),
     };
 }
 
@@ -177,14 +225,16 @@ unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
     drop(unsafe { replace_stage::<F>(header, Stage::Empty) });
 }
 
-unsafe fn free<F: Future>(header: NonNull<Header>) {
-    // SAFETY: the last reference is gone; the cell was made by `Box::new` in `Task::new`.
-    let cell = unsafe { Box::from_raw(header.cast::<Cell<F>>().as_ptr()) };
+unsafe fn drop_cell<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the last reference is gone; the cell was written by `Task::new`.
+    let cell = unsafe { &mut *header.cast::<Cell<F>>().as_ptr() };
     debug_assert!(cell.stage.with(|stage| !matches!(
         // SAFETY: nobody else is left.
         unsafe { &*stage },
         Stage::Future(_)
     )));
+    // SAFETY: as above; the memory is not used after this but as a free block.
+    unsafe { core::ptr::drop_in_place(cell) };
 }
 
 /// One reference to a task: a container's, the running poll's or an owned list's.
@@ -216,29 +266,36 @@ unsafe impl Link for Task {
 impl Task {
     /// A scheduled task, and the reference of its handle.
     pub(crate) fn new<F: Future>(
+        pool: Option<&Pool>,
         future: F,
         shared: *const Shared,
         id: u64,
         kind: Kind,
         spawned_at: &'static Location<'static>,
     ) -> (Self, NonNull<Header>) {
-        let cell = Box::new(Cell {
+        let home = match kind {
+            Kind::Shared => ANYWHERE,
+            Kind::Blocking => BLOCKING,
+            Kind::Pinned(seat) => seat,
+        };
+        let cell = Cell {
             header: Header {
                 state: State::new(),
                 vtable: &Functions::<F>::VTABLE,
                 link: UnsafeCell::new(core::ptr::null_mut()),
-                owned: UnsafeCell::new(Links::default()),
-                list: UnsafeCell::new(None),
-                join_waker: UnsafeCell::new(None),
                 shared,
                 id,
-                kind,
-                spawned_at,
+                home,
+                list: UnsafeCell::new(NO_LIST),
+                join_waker: UnsafeCell::new(None),
             },
             stage: UnsafeCell::new(Stage::Future(future)),
-        });
-        // SAFETY: a box is not null; the pointer comes from the whole cell, so it may reach the stage.
-        let header = unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast::<Header>();
+            cold: Cold { owned: UnsafeCell::new(Links::default()), spawned_at },
+        };
+        let block = pool::allocate(pool, Layout::new::<Cell<F>>()).cast::<Cell<F>>();
+        // SAFETY: the block is fresh and of the cell's layout.
+        unsafe { block.write(cell) };
+        let header = block.cast::<Header>();
         ghost(|| Ghost::BitSet { task: id });
         (Self(header), header)
     }
@@ -335,13 +392,14 @@ impl Task {
     /// The seat whose owned list holds it. For who runs it.
     pub(crate) fn list(&self) -> Option<u32> {
         // SAFETY: the field is the runner's (table in `task`).
-        self.header().list.with(|list| unsafe { *list })
+        let list = self.header().list.with(|list| unsafe { *list });
+        (list != NO_LIST).then_some(list)
     }
 
     /// It enters the owned list of `seat`: a reference for the list. For who runs it.
     pub(crate) fn enlist(&self, seat: u32) -> Self {
         // SAFETY: the field is the runner's (table in `task`).
-        self.header().list.with_mut(|list| unsafe { *list = Some(seat) });
+        self.header().list.with_mut(|list| unsafe { *list = seat });
         self.header().state.ref_inc();
         Self(self.0)
     }
@@ -374,10 +432,13 @@ pub(super) unsafe fn release(header: NonNull<Header>) {
 /// The last reference is gone.
 pub(super) unsafe fn free_now(header: NonNull<Header>) {
     // SAFETY: the caller's promise.
-    let (id, free) = unsafe { (header.as_ref().id, header.as_ref().vtable.free) };
+    let (id, vtable) = unsafe { (header.as_ref().id, header.as_ref().vtable) };
     crate::sched::emit(crate::trace::Event::Free { task: id });
-    // SAFETY: the caller's promise.
-    unsafe { free(header) };
+    // SAFETY: the caller's promise: the cell is dropped once, then only its memory is left.
+    unsafe {
+        (vtable.drop_cell)(header);
+        crate::sched::with_pool(|pool| pool::free(pool, header.cast(), vtable.layout));
+    }
 }
 
 /// A wake of the task behind `header`, by reference or consuming the waker's reference.
