@@ -9,7 +9,7 @@ pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
 
 mod blocking;
 mod io;
-
+pub mod net;
 pub mod os;
 pub(crate) mod queue;
 mod runtime;

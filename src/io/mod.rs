@@ -9,14 +9,8 @@
 //! task --poll(token)--> the completion                   (the slot is free, its generation one higher)
 //! ```
 
-pub(crate) use self::ops::{Detached, Ops};
-pub(crate) use self::port::{InFlight, Port, Started};
+pub(crate) use self::ops::{Detached, Ops, Polled};
+pub(crate) use self::port::{InFlight, Port, Started, Wakers, locked};
 
 mod ops;
 mod port;
-
-/// Emits an event of this module.
-#[inline]
-fn emit(event: crate::trace::Event) {
-    crate::sync::observe(&event);
-}

@@ -4,7 +4,7 @@
 //! under it: wakers are cloned, dropped and called, and completions dropped, after it was let go.
 
 use core::mem;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use crate::os::{Completion, Token};
 use crate::sync::{Counter, Mutex};
@@ -27,6 +27,17 @@ pub(crate) enum Detached {
     Done(Completion),
     /// It has not; its completion will be adopted.
     InFlight,
+}
+
+/// The answer of a poll.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    /// The completion; the slot is free.
+    Ready(Completion),
+    /// Not yet; the waker is kept.
+    Pending,
+    /// Not yet, and a clone of the waker is wanted: make one where no lock is held (it is the executor's code), and poll again.
+    NeedsWaker,
 }
 
 #[derive(Debug, Default)]
@@ -122,46 +133,28 @@ impl Ops {
         };
         self.in_flight.set(self.in_flight.get() - 1);
         // Under the lock: unlocking is a point, and none may stand between an effect and its event.
-        super::emit(Event::Complete { token: token.bits(), error: error as u16, adopted });
+        crate::sched::emit(Event::Complete { token: token.bits(), error: error as u16, adopted });
         drop(table);
         drop(dropped);
         waker
     }
 
-    /// Takes the completion if it is there, else keeps the waker: the latest one wins.
-    pub(crate) fn poll(&self, token: Token, waker: &Waker) -> Poll<Completion> {
-        if let Some(ready) = self.look(token, waker) {
-            return ready;
-        }
-        // Not under the lock: a clone is the executor's code.
-        let mut spare = Some(waker.clone());
+    /// Takes the completion if it is there, else keeps the spare waker: the latest one wins. A waker that was
+    /// replaced is left in the spare's place, to be dropped where no lock is held.
+    pub(crate) fn poll(&self, token: Token, waker: &Waker, spare: &mut Option<Waker>) -> Polled {
         let mut table = self.table.lock();
         let slot = table.slot(token).expect("an op is polled after its completion was taken");
         if let State::Waiting(kept) = &mut slot.state {
-            mem::swap(kept, &mut spare);
-            drop(table);
-            drop(spare);
-            return Poll::Pending;
-        }
-        let state = table.free(token.slot());
-        drop(table);
-        drop(spare);
-        Poll::Ready(done(state))
-    }
-
-    /// The answer of a poll that needs no new waker.
-    fn look(&self, token: Token, waker: &Waker) -> Option<Poll<Completion>> {
-        let mut table = self.table.lock();
-        let slot = table.slot(token).expect("an op is polled after its completion was taken");
-        match &slot.state {
-            State::Waiting(Some(kept)) if kept.will_wake(waker) => Some(Poll::Pending),
-            State::Waiting(_) => None,
-            _ => {
-                let state = table.free(token.slot());
-                drop(table);
-                Some(Poll::Ready(done(state)))
+            if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+                return Polled::Pending;
             }
+            if spare.is_none() {
+                return Polled::NeedsWaker;
+            }
+            mem::swap(kept, spare);
+            return Polled::Pending;
         }
+        Polled::Ready(done(table.free(token.slot())))
     }
 
     /// The owner is gone. What the op still delivers will be adopted.

@@ -1,10 +1,12 @@
 //! What a resource needs of the runtime it belongs to, and the handle of one op in flight.
 
+use core::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use super::{Detached, Ops};
+use super::{Detached, Ops, Polled};
 use crate::os::{Completion, Op, Os, Token};
+use crate::sync::Mutex;
 
 /// A runtime as its resources see it. A resource keeps the port it was made with: its registrations live there.
 pub(crate) trait Port: Send + Sync {
@@ -28,6 +30,50 @@ pub(crate) enum Started {
     InFlight(Token),
 }
 
+/// The waker of a poll, and room for a clone of it that is made and dropped outside of every lock.
+#[derive(Debug)]
+pub(crate) struct Wakers<'a> {
+    waker: &'a Waker,
+    spare: Option<Waker>,
+    starved: bool,
+}
+
+impl<'a> Wakers<'a> {
+    fn new(waker: &'a Waker) -> Self {
+        Self { waker, spare: None, starved: false }
+    }
+
+    /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task
+    /// is woken again. Polls that find nothing cost nothing, so that a task may wait for many things.
+    pub(crate) fn spend(&mut self) -> bool {
+        let left = crate::sched::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready();
+        self.starved |= !left;
+        left
+    }
+}
+
+/// Takes steps on a resource's state under its lock until one breaks with an answer. A step that continues gets a
+/// spare waker first.
+pub(crate) fn locked<S, T>(
+    state: &Mutex<S>,
+    waker: &Waker,
+    mut step: impl FnMut(&mut S, &mut Wakers<'_>) -> ControlFlow<T>,
+) -> T {
+    let mut wakers = Wakers::new(waker);
+    loop {
+        let outcome = step(&mut state.lock(), &mut wakers);
+        match outcome {
+            ControlFlow::Break(answer) => {
+                if wakers.starved {
+                    waker.wake_by_ref();
+                }
+                return answer;
+            }
+            ControlFlow::Continue(()) => wakers.spare = Some(waker.clone()),
+        }
+    }
+}
+
 /// One op in flight. Whoever holds it must end it by `poll` until ready, `cancel` or `release`: it holds no port of
 /// its own (a reference count shared by all workers is no price to pay for each op).
 #[derive(Debug)]
@@ -43,8 +89,26 @@ impl InFlight {
     }
 
     /// The completion if it came; else the waker is kept (the latest one wins). After `Ready` the handle is spent.
-    pub(crate) fn poll(&self, port: &dyn Port, context: &Context<'_>) -> Poll<Completion> {
-        port.ops(self.token.worker()).poll(self.token, context.waker())
+    /// For use under a resource's lock, by [`locked`].
+    pub(crate) fn poll(&self, port: &dyn Port, wakers: &mut Wakers<'_>) -> Polled {
+        port.ops(self.token.worker()).poll(self.token, wakers.waker, &mut wakers.spare)
+    }
+
+    /// The same where no lock is held.
+    pub(crate) fn poll_unlocked(&self, port: &dyn Port, context: &Context<'_>) -> Poll<Completion> {
+        let mut wakers = Wakers::new(context.waker());
+        loop {
+            match self.poll(port, &mut wakers) {
+                Polled::Ready(completion) => return Poll::Ready(completion),
+                Polled::Pending => return Poll::Pending,
+                Polled::NeedsWaker => wakers.spare = Some(wakers.waker.clone()),
+            }
+        }
+    }
+
+    /// Asks for an early end; the completion is still awaited.
+    pub(crate) fn hurry(&self, port: &dyn Port) {
+        port.cancel(self.token);
     }
 
     /// Takes the completion if it came; else asks for an early end and leaves what comes to be adopted.

@@ -1,0 +1,50 @@
+//! A connection attempt.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::TcpStream;
+use crate::io::{InFlight, Port, Started};
+use crate::os::Op;
+
+/// An attempt in flight; dropped, it is cancelled, and its socket closes with it.
+struct Attempt {
+    port: Arc<dyn Port>,
+    op: Option<InFlight>,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(op) = self.op.take() {
+            drop(op.cancel(self.port.as_ref()));
+        }
+    }
+}
+
+/// Connects to one address.
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    attempt(address).await.map_err(|error| super::context(|| format!("cannot connect to {address}"), error))
+}
+
+async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+    let port = super::port()?;
+    let fd = port.os().socket(address)?;
+    let completion = match port.start(Op::Connect { fd: Arc::clone(&fd), address }) {
+        Started::Done(completion) => completion,
+        Started::InFlight(token) => {
+            let mut attempt = Attempt { port: Arc::clone(&port), op: Some(InFlight::new(token)) };
+            let completion = poll_fn(|context| {
+                let op = attempt.op.as_ref().expect("an attempt is polled until its end");
+                op.poll_unlocked(attempt.port.as_ref(), context)
+            })
+            .await;
+            // Spent with its completion: nothing is left to cancel.
+            attempt.op = None;
+            completion
+        }
+    };
+    completion.result?;
+    Ok(TcpStream::new(fd, port))
+}
