@@ -84,6 +84,10 @@ impl Wake for Caller {
         if self.woken.swap(true, Ordering::AcqRel) {
             return;
         }
+        if with_context(|cx| self.shared.here(cx).is_some_and(|(_, seat)| seat == 0)) {
+            // The worker looks at `woken` before it searches or parks.
+            return;
+        }
         // Pairs with the fence in `on_seat`: either this sees the caller seated, or its first turn sees `woken`.
         fence(Ordering::SeqCst);
         if self.seated.load(Ordering::Relaxed) { self.shared.give_token(0) } else { self.knock() }
@@ -137,6 +141,11 @@ impl<F: Future> Main for MainFuture<'_, '_, F> {
             }
             Poll::Pending => false,
         }
+    }
+
+    fn is_woken(&self) -> bool {
+        // Relaxed: only wakes of this thread must be seen here; others come with a token.
+        self.caller.woken.load(Ordering::Relaxed)
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Left {
 pub(crate) trait Main {
     /// Polls the main future if it was woken; true: it is done.
     fn turn(&mut self, worker: &Worker<'_>) -> bool;
+    /// Whether the next turn would poll it.
+    fn is_woken(&self) -> bool;
 }
 
 /// Seats with a thread of their own have no main future.
@@ -40,6 +42,10 @@ pub(crate) struct NoMain;
 
 impl Main for NoMain {
     fn turn(&mut self, _worker: &Worker<'_>) -> bool {
+        false
+    }
+
+    fn is_woken(&self) -> bool {
         false
     }
 }
@@ -71,6 +77,9 @@ impl<'a> Worker<'a> {
             }
             if let Some(task) = self.next_task() {
                 self.run_task(task);
+            } else if main.is_woken() {
+                // By a task or itself, on this thread, which sends itself no token.
+                continue;
             } else if let Some(task) = self.search() {
                 self.run_task(task);
             } else {
