@@ -290,8 +290,12 @@ impl<'a> Worker<'a> {
 
     /// Leaves the searching state with work in hand; the last one to do so wakes another.
     pub(crate) fn stop_searching(&self) {
-        if self.core.searching.replace(false) && self.shared.sleep.found_work(self.number) {
-            self.shared.notify();
+        if self.core.searching.replace(false) {
+            debt(Debt::Notify, 1);
+            if self.shared.sleep.found_work(self.number) {
+                self.shared.notify();
+            }
+            debt(Debt::Notify, -1);
         }
     }
 }

@@ -134,7 +134,9 @@ impl Checker {
             return Ok(());
         }
         for (worker, seat) in (0..).zip(&self.workers.list) {
-            if seat.ring + seat.ring_tasks + seat.lifo + seat.inbox != 0 {
+            // The inbox of a seat nobody is on waits for the next block_on.
+            let inbox = if seat.park.is_some() { seat.inbox } else { 0 };
+            if seat.ring + seat.ring_tasks + seat.lifo + inbox != 0 {
                 let what = format!(
                     "all is quiet and nothing is due, but worker {worker} has {} tasks in its ring, {} in its LIFO slot and {} in its inbox",
                     seat.ring, seat.lifo, seat.inbox

@@ -182,7 +182,8 @@ impl Checker {
 
     /// A new runtime: all that was known is about an older one.
     fn start(&mut self, workers: u32, ring: u32, lifo_limit: u32, interval: u64) -> Checked {
-        if self.running {
+        // One that was left behind by a shutdown that reached its limit goes on without being watched.
+        if self.running && !self.shutdown.asked() {
             return Err(Violation::new(
                 "S2",
                 format!(

@@ -87,14 +87,17 @@ impl Places {
         tasks.map(|(number, task)| (number as u64, task.at, task.is(SCHEDULED)))
     }
 
-    /// The first task that lives.
+    /// The first task that lives. Blocking work may go on after its runtime, if the shutdown reached its limit.
     fn survivor(&self) -> Option<u64> {
-        self.tasks.iter().position(|task| task.is(BORN) && !task.is(TERMINAL | DROPPED)).map(|n| n as u64)
+        let lives =
+            |task: &Task| task.is(BORN) && !task.is(TERMINAL | DROPPED) && task.at != At::Running(NONE);
+        self.tasks.iter().position(lives).map(|n| n as u64)
     }
 
     /// The first task whose future was never dropped.
     fn undropped(&self) -> Option<u64> {
-        self.tasks.iter().position(|task| task.is(BORN) && !task.is(DROPPED)).map(|n| n as u64)
+        let kept = |task: &Task| task.is(BORN) && !task.is(DROPPED) && task.at != At::Running(NONE);
+        self.tasks.iter().position(kept).map(|n| n as u64)
     }
 
     pub(super) fn alive(&self) -> u64 {
