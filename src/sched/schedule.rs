@@ -196,7 +196,8 @@ impl Shared {
         let first = self.seat(seat).inbox.push(task);
         debt(Debt::Push, -1);
         emit(Event::Enqueue { task: id, place: Place::Inbox, worker: seat as u16 });
-        if first {
+        // The worker itself looks at its inbox before it searches or parks.
+        if first && with_context(|cx| self.here(cx).is_none_or(|(_, here)| here != seat)) {
             self.give_token(seat);
         }
     }

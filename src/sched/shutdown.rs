@@ -227,6 +227,10 @@ impl Worker<'_> {
         self.reap_until(shared.os.now() + GRACE);
         seat.remote.close();
         self.drain_remote();
+        // Timers that are left belong to guests and plain threads: they wake to find that their time will never come.
+        let left = seat.wheel.lock().drain();
+        seat.armed.set(0);
+        left.into_iter().for_each(|(_, waker)| crate::task::wake_contained(waker));
     }
 
     /// Reaps until nothing of this seat is in flight, or the limit.

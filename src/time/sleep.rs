@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::Instant;
 use crate::sched::{self, Armed, Shared};
 
+const ENDED: &str = "a sleep cannot end: its runtime was shut down, and nobody runs its timers any more";
+
 /// Waits for at least `span` from now, and rarely longer than a fraction of a millisecond more.
 ///
 /// # Panics
@@ -33,6 +35,9 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`]. Armed at its first poll; dropping it disarms the timer.
+///
+/// Polled by a thread that outlives the runtime (a guest's block_on), it panics when the runtime shuts down: it would
+/// never be ready.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     deadline: Instant,
@@ -78,6 +83,9 @@ impl Future for Sleep {
             if shared.timer_poll(*armed, cx.waker()).is_pending() {
                 return Poll::Pending;
             }
+            if shared.exit.is_closing() && shared.os.now() < this.deadline {
+                panic!("{ENDED}");
+            }
             this.armed = None;
             return Poll::Ready(());
         }
@@ -85,6 +93,10 @@ impl Future for Sleep {
             .expect("a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task");
         if shared.os.now() >= this.deadline {
             return Poll::Ready(());
+        }
+        let on_seat = sched::with_context(|context| context.is_some_and(|context| context.seat.is_some()));
+        if shared.exit.is_closing() && !on_seat {
+            panic!("{ENDED}");
         }
         let armed = shared.timer_arm(this.deadline, cx.waker().clone());
         this.armed = Some((shared, armed));
