@@ -1,3 +1,5 @@
 //! All integration tests, in one binary.
 
+mod alone;
+mod net;
 mod os;

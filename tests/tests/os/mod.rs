@@ -4,3 +4,5 @@ mod cases;
 mod live;
 mod random;
 mod world;
+
+pub(crate) use self::world::pattern;

@@ -1,0 +1,50 @@
+//! TCP over real sockets on the live core.
+
+mod cancel;
+mod listener;
+mod resources;
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pirn::net::{TcpListener, TcpStream};
+
+/// An unused loopback port.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Runs a test's future on one worker, then on three.
+fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
+    for workers in [1, 3] {
+        run(workers, test()).expect("no I/O error");
+    }
+}
+
+/// Runs a future on a runtime of its own.
+fn run<T>(workers: usize, future: impl Future<Output = T>) -> T {
+    pirn::Builder::new().workers(workers).build().expect("a runtime").block_on(future)
+}
+
+/// A connected pair: the connecting side, the accepted side.
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(ANY).await?;
+    let client = TcpStream::connect(listener.local_addr()?).await?;
+    let (server, _) = listener.accept().await?;
+    Ok((client, server))
+}
+
+/// A pair whose kernel buffers hold little.
+async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let (client, server) = pair().await?;
+    for stream in [&client, &server] {
+        stream.set_send_buffer_size(16 << 10)?;
+        stream.set_recv_buffer_size(16 << 10)?;
+    }
+    Ok((client, server))
+}
+
+/// Bytes that say where in the stream they stand.
+fn pattern(from: usize, count: usize) -> Vec<u8> {
+    crate::os::pattern(from, count)
+}

@@ -1,0 +1,359 @@
+//! Streams: reads, writes, halves, options, ends.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use pirn::net::{TcpListener, TcpStream};
+
+use super::{ANY, narrow_pair, on_workers, pair, pattern, run};
+
+#[test]
+fn echo() {
+    on_workers(async || {
+        let listener = TcpListener::bind(ANY).await?;
+        let address = listener.local_addr()?;
+        let server = pirn::spawn(async move {
+            let (stream, peer) = listener.accept().await?;
+            assert_eq!(stream.peer_addr()?, peer);
+            let mut buffer = [0; 1024];
+            loop {
+                match stream.read(&mut buffer).await? {
+                    0 => return io::Result::Ok(()),
+                    count => stream.write_all(&buffer[..count]).await?,
+                }
+            }
+        });
+        let client = TcpStream::connect(address).await?;
+        let mut buffer = [0; 64];
+        for round in 0..200 {
+            client.write_all(&pattern(round, 64)).await?;
+            client.read_exact(&mut buffer).await?;
+            assert_eq!(buffer[..], pattern(round, 64));
+        }
+        client.shutdown(Shutdown::Write).await?;
+        assert_eq!(client.read(&mut buffer).await?, 0);
+        server.await.expect("no panic")
+    });
+}
+
+#[test]
+fn large_transfers_both_ways_at_once() {
+    const SIZE: usize = 4 << 20;
+    on_workers(async || {
+        let (client, server) = narrow_pair().await?;
+        let both = [client, server].map(|stream| {
+            let (reader, writer) = stream.into_split();
+            let writing = pirn::spawn(async move {
+                writer.write_all(&pattern(0, SIZE)).await?;
+                writer.shutdown().await
+            });
+            let reading = pirn::spawn(async move {
+                let (mut all, mut buffer) = (Vec::new(), vec![0; 10_000]);
+                loop {
+                    match reader.read(&mut buffer).await? {
+                        0 => return io::Result::Ok(all),
+                        count => all.extend_from_slice(&buffer[..count]),
+                    }
+                }
+            });
+            (writing, reading)
+        });
+        for (writing, reading) in both {
+            writing.await.expect("no panic")?;
+            assert!(reading.await.expect("no panic")? == pattern(0, SIZE), "bytes out of order");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn vectored() {
+    on_workers(async || {
+        let (client, server) = pair().await?;
+        let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cdef")];
+        assert_eq!(client.write_vectored(&parts).await?, 6);
+        let (mut first, mut second) = ([0; 4], [0; 4]);
+        let mut got = 0;
+        while got < 6 {
+            let (left, right) = (&mut first[got.min(4)..], &mut second[got.saturating_sub(4)..]);
+            got += server.read_vectored(&mut [IoSliceMut::new(left), IoSliceMut::new(right)]).await?;
+        }
+        assert_eq!((&first, &second[..2]), (b"abcd", &b"ef"[..]));
+        assert_eq!(server.read(&mut []).await?, 0, "no room is no end");
+        Ok(())
+    });
+}
+
+#[test]
+fn peek_then_read() {
+    on_workers(async || {
+        let (other, server) = pair().await?;
+        let mut buffer = [0; 8];
+        let waiting = async {
+            let count = server.peek(&mut buffer).await?;
+            io::Result::Ok(buffer[..count].to_vec())
+        };
+        let sending = pirn::spawn(async move {
+            pirn::time::sleep(Duration::from_millis(5)).await;
+            other.write_all(b"abcdef").await?;
+            io::Result::Ok(other)
+        });
+        assert_eq!(waiting.await?, b"abcdef");
+        let _other = sending.await.expect("no panic")?;
+        for _ in 0..3 {
+            assert_eq!(server.peek(&mut buffer[..2]).await?, 2);
+            assert_eq!(&buffer[..2], b"ab");
+        }
+        server.read_exact(&mut buffer[..6]).await?;
+        assert_eq!(&buffer[..6], b"abcdef");
+        Ok(())
+    });
+}
+
+#[test]
+fn half_close_and_ends() {
+    on_workers(async || {
+        let (client, server) = pair().await?;
+        client.shutdown(Shutdown::Write).await?;
+        let mut byte = [0];
+        assert_eq!(server.read(&mut byte).await?, 0);
+        server.write_all(b"x").await?;
+        client.read_exact(&mut byte).await?;
+        let error = client.write(b"more").await.expect_err("shut down");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        drop(server);
+        let error = client.read_exact(&mut byte).await.expect_err("the end");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        Ok(())
+    });
+}
+
+#[test]
+fn read_ends_when_shut_down_from_another_task() {
+    on_workers(async || {
+        let (client, _server) = pair().await?;
+        let client = std::sync::Arc::new(client);
+        let reader = client.clone();
+        let reading = pirn::spawn(async move { reader.read(&mut [0; 8]).await });
+        pirn::time::sleep(Duration::from_millis(5)).await;
+        client.shutdown(Shutdown::Read).await?;
+        assert_eq!(reading.await.expect("no panic")?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn dropped_stream_sends_what_was_accepted() {
+    on_workers(async || {
+        let (client, server) = narrow_pair().await?;
+        let mut accepted = 0;
+        while let Some(count) = super::cancel::once(client.write(&pattern(accepted, 50_000))).await {
+            accepted += count?;
+        }
+        drop(client);
+        let (mut all, mut buffer) = (Vec::new(), vec![0; 5_000]);
+        loop {
+            match server.read(&mut buffer).await? {
+                0 => break,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+        }
+        assert_eq!(all.len(), accepted, "of what the writes accepted");
+        assert!(all == pattern(0, accepted), "bytes out of order");
+        Ok(())
+    });
+}
+
+#[test]
+fn failed_send_is_reported_again_and_again() {
+    on_workers(async || {
+        let (client, server) = narrow_pair().await?;
+        // Until a send is in flight, which the reset will fail.
+        while let Some(count) = super::cancel::once(client.write(&[7; 50_000])).await {
+            count?;
+        }
+        drop(server);
+        let failed = |error: io::Error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionReset};
+            assert!(matches!(error.kind(), BrokenPipe | ConnectionReset), "{error}");
+        };
+        failed(client.flush().await.expect_err("the peer is gone"));
+        failed(client.flush().await.expect_err("still"));
+        failed(client.write(b"x").await.expect_err("still"));
+        failed(client.shutdown(Shutdown::Write).await.expect_err("still"));
+        Ok(())
+    });
+}
+
+#[test]
+fn split_and_reunite() {
+    on_workers(async || {
+        let (mut client, server) = pair().await?;
+        {
+            let (_reader, writer) = client.split();
+            writer.write_all(b"1").await?;
+        }
+        let (reader, writer) = client.into_split();
+        writer.write_all(b"2").await?;
+        let (_, other) = pair().await?.0.into_split();
+        let error = reader.reunite(other).expect_err("two streams");
+        assert!(error.to_string().contains("two streams"), "{error}");
+        let client = error.0.reunite(writer).expect("one stream");
+        client.write_all(b"3").await?;
+        let mut bytes = [0; 3];
+        server.read_exact(&mut bytes).await?;
+        assert_eq!(&bytes, b"123");
+        Ok(())
+    });
+}
+
+#[test]
+fn futures_io_traits() {
+    on_workers(async || {
+        let (mut client, server) = pair().await?;
+        let wrote = std::future::poll_fn(|cx| Pin::new(&mut client).poll_write(cx, b"abc")).await?;
+        assert_eq!(wrote, 3);
+        std::future::poll_fn(|cx| Pin::new(&mut client).poll_flush(cx)).await?;
+        std::future::poll_fn(|cx| Pin::new(&mut client).poll_close(cx)).await?;
+        let mut all = Vec::new();
+        let mut buffer = [0; 2];
+        loop {
+            match std::future::poll_fn(|cx| Pin::new(&mut &server).poll_read(cx, &mut buffer)).await? {
+                0 => break,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+        }
+        assert_eq!(all, b"abc");
+        let (_, mut writer) = server.into_split();
+        std::future::poll_fn(|cx| Pin::new(&mut writer).poll_close(cx)).await?;
+        // Closed already is no error.
+        std::future::poll_fn(|cx| Pin::new(&mut client).poll_close(cx)).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn options() {
+    on_workers(async || {
+        let (client, _server) = pair().await?;
+        assert!(!client.nodelay()?, "the kernel's default");
+        client.set_nodelay(true)?;
+        assert!(client.nodelay()?);
+        client.set_ttl(33)?;
+        assert_eq!(client.ttl()?, 33);
+        assert_eq!(client.linger()?, None);
+        client.set_linger(Some(Duration::from_millis(1_500)))?;
+        assert_eq!(client.linger()?, Some(Duration::from_secs(2)), "whole seconds, rounded up");
+        client.set_linger(None)?;
+        client.set_send_buffer_size(50_000)?;
+        assert!(client.send_buffer_size()? >= 50_000);
+        client.set_recv_buffer_size(50_000)?;
+        assert!(client.recv_buffer_size()? >= 50_000);
+        assert!(client.take_error()?.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn to_and_from_std() {
+    on_workers(async || {
+        let listener = std::net::TcpListener::bind(ANY)?;
+        let theirs = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let (mut plain, _) = listener.accept()?;
+        let stream = TcpStream::from_std(theirs)?;
+        plain.write_all(b"from std")?;
+        let mut bytes = [0; 8];
+        stream.read_exact(&mut bytes).await?;
+        assert_eq!(&bytes, b"from std");
+        // A read in flight, whose bytes come after all, stays with the stream.
+        assert!(super::cancel::once(stream.read(&mut bytes)).await.is_none());
+        plain.write_all(b"ahead")?;
+        let mut peeked = [0; 5];
+        stream.peek(&mut peeked).await?;
+        let (stream, error) = stream.into_std().await.expect_err("bytes would be lost");
+        assert!(error.to_string().contains("5 received bytes"), "{error}");
+        stream.read_exact(&mut peeked).await?;
+        assert!(super::cancel::once(stream.read(&mut bytes)).await.is_none());
+        let mut back = stream.into_std().await.map_err(|(_, error)| error)?;
+        back.set_nonblocking(false)?;
+        plain.write_all(b"to std")?;
+        let mut bytes = [0; 6];
+        back.read_exact(&mut bytes)?;
+        assert_eq!(&bytes, b"to std");
+        Ok(())
+    });
+}
+
+#[test]
+fn stream_that_is_always_ready_lets_others_run() {
+    run(1, async {
+        let (client, server) = pair().await.expect("a pair");
+        client.write_all(&[1; 100_000]).await.expect("it fits");
+        let greedy = pirn::spawn(async move {
+            let mut polls = 0;
+            let mut byte = [0];
+            for _ in 0..100_000 {
+                server.read_exact(&mut byte).await.expect("bytes are there");
+                polls += 1;
+            }
+            polls
+        });
+        let mut turns = 0;
+        while !greedy.is_finished() {
+            turns += 1;
+            pirn::yield_now().await;
+        }
+        assert!(turns >= 100, "100,000 reads in one go let others run {turns} times");
+        assert_eq!(greedy.await.expect("no panic"), 100_000);
+    });
+}
+
+#[test]
+fn stream_is_used_from_threads_outside() {
+    let runtime = pirn::Builder::new().workers(2).build().expect("a runtime");
+    let (client, server) = runtime.block_on(pair()).expect("a pair");
+    let handle = runtime.handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            handle.block_on(async {
+                for round in 0..100 {
+                    client.write_all(&pattern(round, 10)).await.expect("write");
+                    client.read_exact(&mut [0; 10]).await.expect("read");
+                }
+                client.shutdown(Shutdown::Write).await.expect("shutdown");
+            });
+        });
+        runtime.block_on(async {
+            let mut buffer = [0; 100];
+            loop {
+                match server.read(&mut buffer).await.expect("read") {
+                    0 => break,
+                    count => server.write_all(&buffer[..count]).await.expect("write"),
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn stream_that_outlives_its_runtime_says_so() {
+    let runtime = pirn::Builder::new().workers(2).build().expect("a runtime");
+    let (client, server) = runtime.block_on(pair()).expect("a pair");
+    drop(runtime);
+    let error = run(1, client.read(&mut [0; 1])).expect_err("no runtime");
+    assert!(error.to_string().contains("shut down"), "{error}");
+    drop(server);
+}
+
+#[test]
+fn outside_of_a_runtime_is_an_error() {
+    let mut connect = Box::pin(TcpStream::connect("127.0.0.1:1"));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match connect.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains("outside"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
