@@ -1,3 +1,79 @@
-//! The simulator.
+//! The simulator of Pirn: the real scheduler in a world that owns every thread, clock, socket and random number.
+//!
+//! A [`Simulation`] is a program: hosts, each a full runtime on simulated machinery. [`Simulation::run`] executes it once,
+//! from a seed; [`Simulation::explore`] executes it for many seeds and stops at the first failure; [`Simulation::replay`] repeats a recorded [`Trace`] to the bit,
+//! in this process or another.
+//!
+//! ```
+//! use std::time::Duration;
+//! use pirn_sim::{Explore, Simulation};
+//!
+//! let naps = Simulation::new("naps").host("only", || async {
+//!     let start = pirn::time::Instant::now();
+//!     pirn::time::sleep(Duration::from_secs(3600)).await;
+//!     assert!(pirn::time::Instant::now() - start >= Duration::from_secs(3600));
+//! });
+//! let report = naps.explore(Explore { seeds: 20, ..Explore::default() });
+//! assert!(report.failure.is_none());
+//!
+//! let outcome = naps.run(7);
+//! let again = naps.replay(&outcome.trace).expect("the same program does the same again");
+//! assert_eq!(outcome.digest, again.digest);
+//! ```
+//!
+//! # How it works
+//! - Simulated threads are coroutines on one OS thread (`thread`). On x86-64 each has thread-locals of its own (`tls`).
+//! - At each operation of `pirn::sync` and each OS call is a *point*, where the world may let another thread run (`hook`, `world`).
+//! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`).
+//! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
+//!   (`replay`); choices other than the default are recorded (`trace`).
+//! - Time jumps to what is due next when all threads wait (`clock`); the network is part of the world (`net`, `stream`, `driver`).
+//! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
+//!
+//! # What is not simulated
+//! - OS threads that user code starts itself: the run ends with a message. Files, processes, signals, UDP.
+//! - Global variables are shared by all executions of a process. Atomics of std in user code are no points (those of `pirn::sync` are).
+//! - Elsewhere than on x86-64 Linux, simulated threads share thread-locals: user thread-locals and panics across a switch are not true to life.
+//! - A call that blocks in the real machine stops everything; the watchdog says so after 10 s ([`watchdog`]).
+
+pub use pirn_macros::sim_test as test;
+
+pub use self::choice::{Entry, Kind};
+pub use self::entry::{
+    busy, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition, random,
+};
+pub use self::explore::{Explore, Failure, Progress, Report};
+pub use self::interpose::is_linked;
+pub use self::options::{Faults, Network, Preempt, Sizes, Strategy, Tso};
+pub use self::replay::{Mismatch, ReplayError};
+pub use self::report::{Outcome, Verdict};
+pub use self::simulation::{Returned, Simulation};
+pub use self::trace::{FORMAT, Trace, TraceError};
+pub use self::watchdog::watchdog;
 
 pub mod check;
+pub mod test;
+
+mod choice;
+mod clock;
+mod driver;
+mod entry;
+mod explore;
+mod hook;
+mod interpose;
+mod net;
+mod options;
+mod os;
+mod replay;
+mod report;
+mod rng;
+mod set;
+mod simulation;
+mod strategy;
+mod stream;
+mod thread;
+mod tls;
+mod trace;
+mod tso;
+mod watchdog;
+mod world;

@@ -1,0 +1,128 @@
+//! Choices: the one source of everything that can go two ways.
+//!
+//! A choice has a kind, a number of options and a default, 0, which is not recorded. Others are recorded under the key (thread, that
+//! thread's events so far, choices since its last event), with a hash of what was on offer. Nothing that depends on an
+//! address may enter a choice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::options::{Options, Walk};
+use crate::replay::Follow;
+use crate::rng::{Rng, mix};
+use crate::strategy::Draw;
+
+/// What is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Kind {
+    /// Who runs at a point; 0: the running thread goes on.
+    Switch,
+    /// Who runs when the running thread can't; 0: the next one by number.
+    Next,
+    /// Which of several waiters is woken; 0: the longest waiting one.
+    Waiter,
+    /// Whether a store waits in the buffer; 0: it does not.
+    Hold,
+    /// Whose oldest store drains; 0: nobody's.
+    Drain,
+    /// Whether time passes although threads are runnable; 0: no.
+    Slow,
+    /// How long a packet takes; 0: the latency.
+    Delay,
+    /// How much is transferred; 0: all.
+    Short,
+    /// Whether an op that could be done at once is; 0: yes.
+    Inline,
+    /// Which completion comes next; 0: the first that was due.
+    Order,
+    /// How many completions a look finds; 0: all that are due.
+    Count,
+    /// Whether a look returns early, or a queue is full; 0: no.
+    Spurious,
+    /// Whether a connection is reset; 0: no.
+    Reset,
+    /// Whether two hosts lose sight of each other, and for how long; 0: no.
+    Partition,
+    /// Which listener of several on one port gets a connection; 0: the oldest.
+    Listener,
+}
+
+/// A recorded choice. In a trace it is the list of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32, u32, Kind, u32, u32)", into = "(u32, u32, u32, Kind, u32, u32)")]
+pub struct Entry {
+    /// The thread that ran.
+    pub thread: u32,
+    /// How many events it had emitted.
+    pub event: u32,
+    /// How many choices it has asked for since, this one included.
+    pub nth: u32,
+    /// What was chosen.
+    pub kind: Kind,
+    /// A hash of what was on offer.
+    pub offer: u32,
+    /// The option picked.
+    pub rank: u32,
+}
+
+impl From<(u32, u32, u32, Kind, u32, u32)> for Entry {
+    fn from((thread, event, nth, kind, offer, rank): (u32, u32, u32, Kind, u32, u32)) -> Self {
+        Self { thread, event, nth, kind, offer, rank }
+    }
+}
+
+impl From<Entry> for (u32, u32, u32, Kind, u32, u32) {
+    fn from(entry: Entry) -> Self {
+        (entry.thread, entry.event, entry.nth, entry.kind, entry.offer, entry.rank)
+    }
+}
+
+/// Where a choice stands in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) thread: u32,
+    pub(crate) event: u32,
+    pub(crate) nth: u32,
+}
+
+/// Who decides.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A strategy, from a seed.
+    Draw(Draw),
+    /// A trace.
+    Follow(Follow),
+}
+
+impl Source {
+    /// The strategy that `options` name.
+    pub(crate) fn draw(options: &Options, seed: u64) -> Self {
+        Self::Draw(Draw::new(options.walk, Rng::new(seed, 1)))
+    }
+
+    /// Only defaults, for the time between runs.
+    pub(crate) fn idle() -> Self {
+        Self::Draw(Draw::new(Walk::Stay { permille: 1000 }, Rng::new(0, 0)))
+    }
+}
+
+/// The hash of an offer: its number of options and what they are.
+#[inline]
+pub(crate) fn offer(options: u32, what: u64) -> u32 {
+    let hash = mix(mix(0x0ffe, u64::from(options)), what);
+    (hash >> 32) as u32 ^ hash as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_a_list_in_json() {
+        let entry = Entry { thread: 1, event: 20, nth: 3, kind: Kind::Switch, offer: 77, rank: 2 };
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(text, r#"[1,20,3,"switch",77,2]"#);
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+    }
+}

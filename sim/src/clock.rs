@@ -1,0 +1,162 @@
+//! Virtual time, and what is due when.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::report::Verdict;
+use crate::world::World;
+
+/// Something that happens by itself at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// The limit of a thread's block.
+    Thread { thread: u32, block: u32 },
+    /// A packet arrives.
+    Packet(u32),
+    /// Two hosts see each other again after a drawn partition.
+    Heal(u32, u32),
+}
+
+/// What is due, in order of time and then of entry.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Reverse<(u64, u64, Due)>>,
+    entries: u64,
+}
+
+impl Queue {
+    /// `what` happens at `at`.
+    pub(crate) fn push(&mut self, at: u64, what: Due) {
+        self.entries += 1;
+        self.heap.push(Reverse((at, self.entries, what)));
+    }
+
+    /// Whether nothing is due, ever.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
+    /// What is due next, and when.
+    pub(crate) fn peek(&self) -> Option<(u64, Due)> {
+        self.heap.peek().map(|Reverse((at, _, what))| (*at, *what))
+    }
+
+    /// Takes what is due at `now` or before.
+    pub(crate) fn pop(&mut self, now: u64) -> Option<Due> {
+        if self.peek()?.0 > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, _, what))| what)
+    }
+
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+        self.entries = 0;
+    }
+}
+
+/// Clock reads of a thread between two blocks before each moves time.
+const FREE_READS: u32 = 32;
+
+/// What such a read moves time by at first, and at most, in nanoseconds.
+const READ_STEP: u64 = 50;
+const READ_STEP_MAX: u64 = 20_000;
+
+/// Offset of the wall clock: 2026-01-01T00:00:00Z, in nanoseconds of Unix time.
+pub(crate) const WALL_START: u64 = 1_767_225_600_000_000_000;
+
+impl World {
+    /// Moves time to the next due thing that concerns somebody, and lets all that is due then happen. False if nothing is due.
+    pub(crate) fn advance(&mut self) -> bool {
+        while let Some((at, what)) = self.due.peek() {
+            if let Due::Thread { thread, block } = what
+                && !self.still_blocked(thread, block)
+            {
+                self.due.pop(at);
+                continue;
+            }
+            if at > self.now {
+                self.move_time(at);
+                if self.failure.is_some() {
+                    return true;
+                }
+            }
+            if self.happen() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The time, for the running thread: a thread that looks at it again and again without ever blocking sees it pass.
+    pub(crate) fn read_clock(&mut self) -> u64 {
+        let reads = {
+            let me = self.me();
+            me.clock_reads += 1;
+            me.clock_reads
+        };
+        if reads > FREE_READS {
+            let step = READ_STEP.saturating_mul(1 << ((reads - FREE_READS) / 16).min(20)).min(READ_STEP_MAX);
+            self.move_time(self.now + step);
+            self.happen();
+        }
+        self.now
+    }
+
+    fn move_time(&mut self, at: u64) {
+        self.now = at;
+        if at > self.options.max_time_ns {
+            let report = self.describe_threads();
+            self.fail(Verdict::Livelock(format!(
+                "no end after {:.3} s of virtual time, the limit (Simulation::max_time)\n{report}",
+                at as f64 / 1e9
+            )));
+            return;
+        }
+        self.check_all(|checker, now| checker.step(now));
+    }
+
+    /// Lets all that is due now happen; whether that concerned anybody.
+    fn happen(&mut self) -> bool {
+        let mut anything = false;
+        while let Some(what) = self.due.pop(self.now) {
+            match what {
+                Due::Thread { thread, block } => {
+                    let before = self.ready.count();
+                    self.time_out(thread, block);
+                    anything |= self.ready.count() > before;
+                }
+                Due::Packet(packet) => {
+                    self.arrive(packet);
+                    anything = true;
+                }
+                Due::Heal(a, b) => {
+                    self.heal(a, b);
+                    anything = true;
+                }
+            }
+        }
+        anything
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_in_order_of_time_then_of_entry() {
+        let mut queue = Queue::default();
+        queue.push(5, Due::Packet(1));
+        queue.push(3, Due::Packet(2));
+        queue.push(5, Due::Packet(0));
+        assert_eq!(queue.peek(), Some((3, Due::Packet(2))));
+        assert_eq!(queue.pop(2), None);
+        assert_eq!(queue.pop(5), Some(Due::Packet(2)));
+        assert_eq!(queue.pop(5), Some(Due::Packet(1)));
+        assert_eq!(queue.pop(5), Some(Due::Packet(0)));
+        assert!(queue.is_empty());
+    }
+}

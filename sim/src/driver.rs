@@ -1,0 +1,388 @@
+//! The world's drivers: ops in flight, looks, unparks.
+//!
+//! An op that can't be done at once waits at its socket. When the socket changes it is *due*, and the next look
+//! ([`Reap::poll`]) plays it: does it then, or lets it wait on.
+
+use std::io;
+use std::sync::Arc;
+
+use pirn::os::{
+    Completion, DriverConfig, DriverParts, Fd, Op, Reap, Submit, Submitted, Token, Unpark, Wait, Yielded,
+};
+
+use crate::check::Violation;
+use crate::choice::Kind;
+use crate::net::{Errno, OpRef};
+use crate::os::{SimFd, socket_of};
+use crate::thread::{Executor, here};
+use crate::world::{Why, World};
+
+/// One driver.
+#[derive(Debug, Default)]
+pub(crate) struct Driver {
+    worker: u32,
+    batch: usize,
+    ops: Vec<Slot>,
+    free: Vec<u32>,
+    serial: u64,
+    /// Slots that are due, in the order in which they became so.
+    due: Vec<u32>,
+    /// An unpark that no look has seen.
+    unparked: bool,
+    /// The thread inside a look, and whether it is blocked.
+    looking: Option<u32>,
+    blocked: bool,
+    /// The queue was full at the last submission: the next look empties it.
+    full: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    serial: u64,
+    token: Token,
+    op: Option<Op>,
+    socket: u32,
+    sent: usize,
+    cancelled: bool,
+    due: bool,
+}
+
+/// What playing an op came to.
+enum Played {
+    Done(Completion),
+    Waits,
+}
+
+impl World {
+    fn driver(&mut self, driver: u32) -> &mut Driver {
+        &mut self.drivers[driver as usize]
+    }
+
+    /// A socket changed under an op: it is due.
+    pub(crate) fn op_ready(&mut self, op: OpRef) {
+        let driver = self.driver(op.driver);
+        let slot = &mut driver.ops[op.slot as usize];
+        if slot.serial != op.serial || slot.op.is_none() || slot.due {
+            return;
+        }
+        slot.due = true;
+        driver.due.push(op.slot);
+        self.interrupt(op.driver);
+    }
+
+    /// Wakes the thread that is blocked in a look.
+    fn interrupt(&mut self, driver: u32) {
+        let record = self.driver(driver);
+        if record.blocked
+            && let Some(thread) = record.looking
+        {
+            record.blocked = false;
+            self.make_ready(thread, true);
+        }
+    }
+
+    fn add_op(&mut self, driver: u32, token: Token, op: Op, socket: u32, sent: usize) {
+        let record = self.driver(driver);
+        record.serial += 1;
+        let serial = record.serial;
+        let slot = Slot { serial, token, op: Some(op), socket, sent, cancelled: false, due: false };
+        let number = match record.free.pop() {
+            Some(number) => {
+                record.ops[number as usize] = slot;
+                number
+            }
+            None => {
+                record.ops.push(slot);
+                record.ops.len() as u32 - 1
+            }
+        };
+        self.wait_at_socket(driver, number);
+    }
+
+    /// The op waits at its socket.
+    fn wait_at_socket(&mut self, driver: u32, slot: u32) {
+        let record = &self.driver(driver).ops[slot as usize];
+        let op = OpRef { driver, slot, serial: record.serial };
+        let (reads, socket) = (matches!(record.op, Some(Op::Recv { .. } | Op::Accept { .. })), record.socket);
+        let socket = self.net.socket(socket);
+        let list = if reads { &mut socket.readers } else { &mut socket.writers };
+        if !list.contains(&op) {
+            list.push(op);
+        }
+    }
+
+    /// Tries an op. What it delivers is in the completion; the op's buffer too.
+    fn play(&mut self, token: Token, op: &mut Op, socket: u32, sent: &mut usize) -> Played {
+        let (result, yielded) = match op {
+            Op::Recv { max, .. } => {
+                let mut bytes = Vec::new();
+                match self.receive(socket, *max, false, |part| bytes.extend_from_slice(part)) {
+                    Ok(None) => return Played::Waits,
+                    Ok(Some(count)) => (Ok(count), Yielded::Bytes(bytes)),
+                    Err(errno) => (Err(errno), Yielded::Nothing),
+                }
+            }
+            Op::Send { bytes, from, .. } => loop {
+                let left = &bytes[*from + *sent..];
+                match self.send(socket, left.len(), |count| left[..count].to_vec()) {
+                    Ok(None) => return Played::Waits,
+                    Ok(Some(count)) => {
+                        *sent += count;
+                        if *from + *sent == bytes.len() {
+                            break (Ok(*sent), Yielded::Bytes(std::mem::take(bytes)));
+                        }
+                    }
+                    Err(errno) => break (Err(errno), Yielded::Bytes(std::mem::take(bytes))),
+                }
+            },
+            Op::Accept { .. } => match self.accept(socket) {
+                Ok(None) => return Played::Waits,
+                Ok(Some((accepted, peer))) => (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer)),
+                Err(errno) => (Err(errno), Yielded::Nothing),
+            },
+            Op::Connect { .. } => match self.connected(socket) {
+                Ok(None) => return Played::Waits,
+                Ok(Some(())) => (Ok(0), Yielded::Nothing),
+                Err(errno) => (Err(errno), Yielded::Nothing),
+            },
+            _ => (Err(libc::ENOSYS), Yielded::Nothing),
+        };
+        self.note(result.map_or_else(|errno| (1 << 40) | errno as u64, |count| count as u64));
+        Played::Done(Completion { token, result: result.map_err(io::Error::from_raw_os_error), yielded })
+    }
+
+    /// Plays what is due; appends completions. The ops that ended are returned for dropping, because their descriptors may close.
+    fn collect(&mut self, driver: u32, out: &mut Vec<Completion>, ended: &mut Vec<Op>) {
+        let batch = self.driver(driver).batch.max(1);
+        let mut left = self.driver(driver).due.len().min(batch);
+        if left > 1 {
+            left -= self.rarely(Kind::Count, left as u32, self.options.spurious) as usize;
+        }
+        while left > 0 {
+            let options = self.driver(driver).due.len() as u32;
+            if options == 0 {
+                break;
+            }
+            let rank = if self.options.spurious > 0 { self.rarely(Kind::Order, options, 300) } else { 0 };
+            let number = self.driver(driver).due.remove(rank as usize);
+            let slot = &mut self.driver(driver).ops[number as usize];
+            slot.due = false;
+            let Some(mut op) = slot.op.take() else { continue };
+            let (token, socket, mut sent, cancelled) = (slot.token, slot.socket, slot.sent, slot.cancelled);
+            let played = if cancelled {
+                Played::Done(Completion {
+                    token,
+                    result: Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+                    yielded: match &mut op {
+                        Op::Send { bytes, .. } => Yielded::Bytes(std::mem::take(bytes)),
+                        _ => Yielded::Nothing,
+                    },
+                })
+            } else {
+                self.play(token, &mut op, socket, &mut sent)
+            };
+            match played {
+                Played::Done(completion) => {
+                    out.push(completion);
+                    ended.push(op);
+                    self.driver(driver).free.push(number);
+                    left -= 1;
+                }
+                Played::Waits => {
+                    let slot = &mut self.driver(driver).ops[number as usize];
+                    slot.op = Some(op);
+                    slot.sent = sent;
+                    self.wait_at_socket(driver, number);
+                }
+            }
+        }
+    }
+
+    fn violates(&mut self, invariant: &'static str, driver: u32, message: String) {
+        let worker = self.driver(driver).worker;
+        self.violated(Violation::new(invariant, message).worker(worker));
+    }
+}
+
+/// Makes a driver for a worker of the calling thread's host.
+pub(crate) fn driver(config: &DriverConfig) -> DriverParts {
+    let executor = here("Os::driver");
+    executor.os_point();
+    let world = executor.world();
+    let (run, number) = (world.run, world.drivers.len() as u32);
+    world.drivers.push(Driver { worker: config.worker, batch: config.batch, ..Driver::default() });
+    let handle = Handle { run, number };
+    DriverParts { submit: Box::new(handle), reap: Box::new(handle), unpark: Arc::new(handle) }
+}
+
+/// All three parts of a driver.
+#[derive(Clone, Copy, Debug)]
+struct Handle {
+    run: u64,
+    number: u32,
+}
+
+impl Handle {
+    fn here(self, what: &str) -> &'static Executor {
+        let executor = here(what);
+        assert!(
+            executor.world().run == self.run,
+            "{what} was called on a driver of another execution: something outlived its simulation"
+        );
+        executor
+    }
+}
+
+fn op_fd(op: &Op) -> Option<&Fd> {
+    match op {
+        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => Some(fd),
+        _ => None,
+    }
+}
+
+fn failed(token: Token, op: Op, errno: Errno) -> Submitted {
+    let yielded = match op {
+        Op::Send { bytes, .. } => Yielded::Bytes(bytes),
+        _ => Yielded::Nothing,
+    };
+    Submitted::Done(Completion { token, result: Err(io::Error::from_raw_os_error(errno)), yielded })
+}
+
+impl Submit for Handle {
+    fn submit(&mut self, token: Token, mut op: Op) -> Submitted {
+        let executor = self.here("Submit::submit");
+        executor.os_point();
+        let world = executor.world();
+        let number = self.number;
+        let spurious = world.options.spurious;
+        if !world.driver(number).full && world.rarely(Kind::Spurious, 2, spurious / 2) != 0 {
+            world.driver(number).full = true;
+            return Submitted::Full(op);
+        }
+        if world.driver(number).ops.iter().any(|slot| slot.op.is_some() && slot.token == token) {
+            let message =
+                format!("token {:#x} was submitted while an op with it was in flight", token.bits());
+            world.violates("S17", number, message);
+            executor.stop();
+        }
+        let Some(socket) = op_fd(&op).map(socket_of) else { return failed(token, op, libc::ENOSYS) };
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => return failed(token, op, error.raw_os_error().unwrap_or(libc::EBADF)),
+        };
+        if let Op::Connect { address, .. } = &op {
+            let address = *address;
+            if let Err(errno) = world.connect_socket(socket, address) {
+                return failed(token, op, errno);
+            }
+        }
+        let mut sent = 0;
+        let at_once = world.options.spurious == 0 || world.rarely(Kind::Inline, 2, 100) == 0;
+        if at_once && let Played::Done(completion) = world.play(token, &mut op, socket, &mut sent) {
+            return Submitted::Done(completion);
+        }
+        world.add_op(number, token, op, socket, sent);
+        if !at_once {
+            // It may be ready already: the next look tries it.
+            let slot =
+                world.driver(number).ops.iter().position(|slot| slot.op.is_some() && slot.token == token);
+            if let Some(slot) = slot {
+                let serial = world.driver(number).ops[slot].serial;
+                world.op_ready(OpRef { driver: number, slot: slot as u32, serial });
+            }
+        }
+        Submitted::Pending
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let executor = self.here("Submit::cancel");
+        executor.os_point();
+        let world = executor.world();
+        let number = self.number;
+        let found =
+            world.driver(number).ops.iter_mut().position(|slot| slot.op.is_some() && slot.token == token);
+        let Some(slot) = found else { return };
+        let due = world.driver(number).ops[slot].due;
+        // What is due may win against its cancel.
+        if due && world.options.spurious > 0 && world.uniform(Kind::Inline, 2) != 0 {
+            return;
+        }
+        let record = &mut world.driver(number).ops[slot];
+        record.cancelled = true;
+        let serial = record.serial;
+        world.op_ready(OpRef { driver: number, slot: slot as u32, serial });
+    }
+}
+
+impl Reap for Handle {
+    fn attach(&mut self) -> io::Result<()> {
+        self.here("Reap::attach").os_point();
+        Ok(())
+    }
+
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        let executor = self.here("Reap::poll");
+        executor.os_point();
+        let number = self.number;
+        let world = executor.world();
+        let me = world.current;
+        if let Some(other) = world.driver(number).looking {
+            let message = format!("thread {me} looks at a driver inside which thread {other} is looking");
+            world.violates("S13", number, message);
+            executor.stop();
+        }
+        world.driver(number).looking = Some(me);
+        world.driver(number).full = false;
+        let mut ended = Vec::new();
+        self.look(executor, wait, out, &mut ended);
+        executor.world().driver(number).looking = None;
+        executor.settle();
+        drop(ended);
+        Ok(())
+    }
+}
+
+impl Handle {
+    fn look(self, executor: &'static Executor, wait: Wait, out: &mut Vec<Completion>, ended: &mut Vec<Op>) {
+        let number = self.number;
+        let before = out.len();
+        loop {
+            let world = executor.world();
+            world.collect(number, out, ended);
+            let unparked = std::mem::take(&mut world.driver(number).unparked);
+            let until = match wait {
+                Wait::No => return,
+                Wait::Until(until) => until.as_nanos(),
+                Wait::Forever => u64::MAX,
+            };
+            if out.len() > before || unparked || until <= world.now {
+                return;
+            }
+            if world.rarely(Kind::Spurious, 2, world.options.spurious) != 0 {
+                return;
+            }
+            world.driver(number).blocked = true;
+            executor.block(Why::Driver(number), until, 0);
+            executor.world().driver(number).blocked = false;
+        }
+    }
+}
+
+impl Unpark for Handle {
+    fn unpark(&self) {
+        let executor = self.here("Unpark::unpark");
+        executor.os_point();
+        let world = executor.world();
+        world.driver(self.number).unparked = true;
+        world.interrupt(self.number);
+    }
+}
+
+impl World {
+    /// Ops in flight at a driver, for reports.
+    pub(crate) fn describe_driver(&self, driver: u32) -> String {
+        let record = &self.drivers[driver as usize];
+        let in_flight = record.ops.iter().filter(|slot| slot.op.is_some()).count();
+        format!("the driver of worker {} ({in_flight} ops in flight)", record.worker)
+    }
+}

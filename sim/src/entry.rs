@@ -1,0 +1,121 @@
+//! Where a host's program meets the runtime, and what a simulated program may ask of its world.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::net::host_ip;
+use crate::os::SimOs;
+use crate::simulation::Returned;
+use crate::thread::here;
+
+/// The main thread of a host: a runtime over the world, and the program as its main future.
+pub(crate) fn run_host<F, Fut>(program: &F)
+where
+    F: Fn() -> Fut,
+    Fut: Future,
+    Fut::Output: Returned,
+{
+    let failure = {
+        let world = here("a host's program").world();
+        let host = world.my_host() as usize;
+        let mut builder = pirn::Builder::new().os(Arc::new(SimOs)).workers(world.options.workers[host]);
+        if let Some(sizes) = world.options.sizes {
+            builder = builder
+                .ring_capacity(sizes.ring)
+                .lifo_limit(sizes.lifo_limit)
+                .poll_interval(sizes.poll_interval)
+                .injector_interval(sizes.injector_interval)
+                .watch_interval(Duration::from_nanos(sizes.watch_interval_ns));
+        }
+        let runtime = builder.build().unwrap_or_else(|error| panic!("the runtime can't be built: {error}"));
+        runtime.block_on(program()).failure()
+    };
+    if let Some(failure) = failure {
+        panic!("the host's program {failure}");
+    }
+}
+
+/// The address of the host called `name`. Panics if there is none, and outside a simulation.
+#[track_caller]
+pub fn host_addr(name: &str) -> IpAddr {
+    match find(name) {
+        Some(host) => host_ip(host),
+        None => panic!("there is no host `{name}` in this simulation"),
+    }
+}
+
+/// The address of the host called `name`, if there is one. Panics outside a simulation.
+#[track_caller]
+pub fn lookup(name: &str) -> Option<IpAddr> {
+    find(name).map(host_ip)
+}
+
+#[track_caller]
+fn find(name: &str) -> Option<u32> {
+    let world = here("pirn_sim::host_addr").world();
+    world.hosts.iter().position(|host| host.name == name).map(|at| at as u32)
+}
+
+/// The name of the host that this runs on. Panics outside a simulation.
+#[track_caller]
+pub fn host_name() -> String {
+    let world = here("pirn_sim::host_name").world();
+    world.hosts[world.my_host() as usize].name.clone()
+}
+
+/// The running thread computes for `span` of virtual time: it is neither parked nor does anything else. Panics outside a simulation.
+#[track_caller]
+pub fn busy(span: Duration) {
+    let executor = here("pirn_sim::busy");
+    executor.os_point();
+    executor.busy_until(executor.world().after(span));
+}
+
+/// Cuts hosts `a` and `b` off from one another: what they send waits until [`heal`]. Panics if there is no such host, and outside a simulation.
+#[track_caller]
+pub fn partition(a: &str, b: &str) {
+    let (a, b) = pair(a, b);
+    here("pirn_sim::partition").world().cut(a, b);
+}
+
+/// Takes a [`partition`] back. Panics as that does.
+#[track_caller]
+pub fn heal(a: &str, b: &str) {
+    let (a, b) = pair(a, b);
+    here("pirn_sim::heal").world().heal(a, b);
+}
+
+#[track_caller]
+fn pair(a: &str, b: &str) -> (u32, u32) {
+    here("pirn_sim::partition").os_point();
+    let number = |name: &str| match find(name) {
+        Some(host) => host,
+        None => panic!("there is no host `{name}` in this simulation"),
+    };
+    (number(a), number(b))
+}
+
+/// 64 random bits of the run: the same in every replay. Panics outside a simulation.
+#[track_caller]
+pub fn random() -> u64 {
+    here("pirn_sim::random").world().entropy()
+}
+
+/// Whether the calling thread is simulated.
+pub fn is_simulated() -> bool {
+    crate::thread::current().is_some()
+}
+
+/// How many descriptors the host has open. Panics outside a simulation.
+#[track_caller]
+pub fn open_descriptors() -> usize {
+    let world = here("pirn_sim::open_descriptors").world();
+    world.net.open_count(world.my_host())
+}
+
+/// The operating system of a simulated host, for `pirn::Builder::os` and for programs that use it directly. Its methods work on simulated threads only.
+pub fn os() -> Arc<dyn pirn::os::Os> {
+    Arc::new(SimOs)
+}

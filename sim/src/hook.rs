@@ -1,0 +1,186 @@
+//! The simulator's side of `pirn::sync`: points, locks, store buffers, notes and events of simulated threads.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use pirn::sync::{Access, Ghost, Hook};
+use pirn::trace::Event;
+
+use crate::thread::Executor;
+use crate::world::{Why, World};
+
+/// The access numbers of points that are no operation of `pirn::sync`.
+pub(crate) const SPIN: u32 = 14;
+pub(crate) const OS: u32 = 15;
+
+impl Executor {
+    /// A point, and where switching is allowed a choice.
+    #[inline]
+    fn point_of(&self, access: u32, switches: bool, at: &'static Location<'static>) {
+        let world = self.world();
+        world.count(access, at);
+        self.beat.point(world.points, world.current, at);
+        if switches || world.everywhere() {
+            let next = world.decide();
+            if next != world.current {
+                self.switch(next);
+            }
+        }
+        let world = self.world();
+        if !world.tso.is_empty() {
+            world.maybe_drain();
+        }
+    }
+
+    #[inline(never)]
+    fn switch(&self, next: u32) {
+        self.aside(check_step);
+        self.settle();
+        self.switch_to(next);
+    }
+
+    /// A point before an OS call, which drains the store buffer.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn os_point(&self) {
+        self.os_point_at(Location::caller());
+    }
+
+    pub(crate) fn os_point_at(&self, at: &'static Location<'static>) {
+        self.point_of(OS, true, at);
+        let world = self.world();
+        let me = world.current;
+        world.tso.drain(me);
+        self.settle();
+    }
+}
+
+fn check_step(world: &mut World) {
+    let host = world.my_host() as usize;
+    let now = world.now;
+    if let Err(violation) = world.hosts[host].checker.step(now) {
+        world.violated(violation);
+    }
+}
+
+impl Hook for Executor {
+    #[inline]
+    fn point(&self, access: Access, _address: usize, at: &'static Location<'static>) {
+        self.point_of(access as u32, false, at);
+        if matches!(access, Access::Store | Access::Rmw | Access::Unlock | Access::Notify) {
+            // A spinning thread may wait for just this.
+            self.world().spun.clear();
+        }
+    }
+
+    #[inline]
+    fn load(&self, address: usize) -> Option<u64> {
+        let world = self.world();
+        if world.tso.is_empty() { None } else { world.tso.load(world.current, address) }
+    }
+
+    #[inline]
+    fn stored(&self, address: usize, old: u64, _new: u64) {
+        let world = self.world();
+        if world.options.tso {
+            world.stored(address, old);
+        }
+    }
+
+    #[inline]
+    fn rmw(&self, address: usize) {
+        let world = self.world();
+        if !world.tso.is_empty() {
+            let me = world.current;
+            world.tso.drain(me);
+            world.tso.forget(address);
+        }
+    }
+
+    #[inline]
+    fn fence(&self) {
+        let world = self.world();
+        if !world.tso.is_empty() {
+            let me = world.current;
+            world.tso.drain(me);
+        }
+    }
+
+    #[inline]
+    fn forget(&self, address: usize) {
+        let world = self.world();
+        if !world.tso.is_empty() {
+            world.tso.forget(address);
+        }
+    }
+
+    fn block(&self, address: usize, limit: Option<Duration>, at: &'static Location<'static>) -> bool {
+        let world = self.world();
+        world.me().at = Some(at);
+        let until = limit.map_or(u64::MAX, |limit| world.after(limit));
+        Executor::block(self, Why::Address(address), until, u32::MAX)
+    }
+
+    #[inline]
+    fn wake(&self, address: usize, all: bool) {
+        self.world().wake(address, if all { u32::MAX } else { 1 }, u32::MAX);
+    }
+
+    fn spin(&self, at: &'static Location<'static>) {
+        let world = self.world();
+        world.count(SPIN, at);
+        self.beat.point(world.points, world.current, at);
+        let next = self.aside(World::spin);
+        self.settle();
+        self.switch_to(next);
+        // Time passes in a spin loop: what the thread stored before becomes visible.
+        let world = self.world();
+        let me = world.current;
+        world.tso.drain(me);
+    }
+
+    #[inline]
+    fn ghost(&self, note: Ghost) {
+        self.aside(|world| {
+            let (thread, now) = (world.current, world.now);
+            let host = world.my_host() as usize;
+            if let Err(violation) = world.hosts[host].checker.ghost(thread, now, note) {
+                world.violated(violation);
+            }
+        });
+        self.settle();
+    }
+
+    #[inline]
+    fn event(&self, event: &Event) {
+        self.aside(|world| world.emitted(event));
+        self.settle();
+    }
+}
+
+impl World {
+    /// The moment `limit` from now.
+    pub(crate) fn after(&self, limit: Duration) -> u64 {
+        self.now.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The running thread emitted an event.
+    #[inline]
+    pub(crate) fn emitted(&mut self, event: &Event) {
+        let (thread, now) = (self.current, self.now);
+        self.events += 1;
+        let me = self.me();
+        me.events += 1;
+        me.since = 0;
+        let host = me.host as usize;
+        let words = event.encode();
+        self.note(words[0]);
+        self.note(words[1]);
+        if let Some(log) = &mut self.log {
+            log.push((now, thread, *event));
+        }
+        if let Err(violation) = self.hosts[host].checker.event(thread, now, event) {
+            self.violated(violation);
+        }
+    }
+}

@@ -1,0 +1,603 @@
+//! The network: sockets, packets, TCP between hosts.
+//!
+//! A connection is two sockets that name one another. What one sends travels as packets with a latency and arrives in order; a packet
+//! of a pair of hosts that lost sight of one another waits until they are healed. Loss is delay. Host `i` has the address 10.0.0.(i+1).
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::RawFd;
+
+use crate::choice::Kind;
+use crate::clock::Due;
+use crate::world::World;
+
+/// An error number of the kernel.
+pub(crate) type Errno = i32;
+
+/// Latency between two sockets of one host.
+const LOOPBACK_NS: u64 = 8_000;
+/// How long a connection request waits before it is sent again to a listener whose queue was full.
+const RETRY_NS: u64 = 1_000_000_000;
+/// The first port given to sockets that ask for none.
+const EPHEMERAL: u16 = 49_152;
+
+/// A socket that asks to be told: an op of a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpRef {
+    pub(crate) driver: u32,
+    pub(crate) slot: u32,
+    pub(crate) serial: u64,
+}
+
+/// What a socket is.
+#[derive(Debug, Default)]
+pub(crate) enum Role {
+    /// Fresh or bound.
+    #[default]
+    Fresh,
+    /// A listener with the connections that wait.
+    Listener { queue: VecDeque<u32>, backlog: usize },
+    /// Asked for a connection.
+    Connecting,
+    /// Connected.
+    Stream,
+}
+
+/// The options that are remembered and do nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) no_delay: bool,
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) receive_buffer: u32,
+    pub(crate) send_buffer: u32,
+    pub(crate) ttl: u32,
+    pub(crate) linger: Option<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            no_delay: false,
+            reuse_address: false,
+            reuse_port: false,
+            keep_alive: false,
+            receive_buffer: 131_072,
+            send_buffer: 16_384,
+            ttl: 64,
+            linger: None,
+        }
+    }
+}
+
+/// A socket.
+#[derive(Debug, Default)]
+pub(crate) struct Socket {
+    pub(crate) host: u32,
+    pub(crate) raw: RawFd,
+    /// No descriptor names it any more.
+    pub(crate) closed: bool,
+    pub(crate) role: Role,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) peer: Option<SocketAddr>,
+    /// The other end.
+    pub(crate) other: Option<u32>,
+    pub(crate) inbox: VecDeque<u8>,
+    /// The other end sends no more.
+    pub(crate) eof: bool,
+    pub(crate) read_shut: bool,
+    pub(crate) write_shut: bool,
+    pub(crate) error: Option<Errno>,
+    pub(crate) reset: bool,
+    /// Bytes sent that the other end has not read.
+    pub(crate) unread: usize,
+    /// Found its buffer full: is told when there is room.
+    pub(crate) starved: bool,
+    /// Nothing it sends arrives before this.
+    last_arrival: u64,
+    pub(crate) readers: Vec<OpRef>,
+    pub(crate) writers: Vec<OpRef>,
+    pub(crate) settings: Settings,
+}
+
+/// What travels.
+#[derive(Debug)]
+pub(crate) enum What {
+    Syn,
+    SynAck { server: u32 },
+    Refused,
+    Data(Vec<u8>),
+    Fin,
+    Rst,
+    Room(usize),
+}
+
+#[derive(Debug)]
+struct Packet {
+    from_host: u32,
+    to_host: u32,
+    /// The sender, whose packets stay in order.
+    from: u32,
+    /// The receiving socket; for a request: the sender again.
+    to: u32,
+    what: What,
+}
+
+/// All sockets and what travels between them.
+#[derive(Debug, Default)]
+pub(crate) struct Net {
+    pub(crate) sockets: Vec<Socket>,
+    /// Each host's descriptors: the socket behind each number.
+    descriptors: Vec<Vec<Option<u32>>>,
+    next_port: Vec<u16>,
+    packets: Vec<Option<Packet>>,
+    free_packets: Vec<u32>,
+    /// Pairs (from, to) that are cut, how often.
+    cut: Vec<(u32, u32, u32)>,
+    held: Vec<Packet>,
+}
+
+impl Net {
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.sockets.clear();
+        self.descriptors.clear();
+        self.next_port.clear();
+        self.packets.clear();
+        self.free_packets.clear();
+        self.cut.clear();
+        self.held.clear();
+    }
+
+    /// The socket with this number.
+    #[inline]
+    pub(crate) fn socket(&mut self, id: u32) -> &mut Socket {
+        &mut self.sockets[id as usize]
+    }
+
+    fn is_cut(&self, from: u32, to: u32) -> bool {
+        self.cut.iter().any(|&(a, b, _)| (a, b) == (from, to))
+    }
+
+    fn add_socket(&mut self, host: u32) -> u32 {
+        self.sockets.push(Socket { host, raw: -1, ..Socket::default() });
+        self.sockets.len() as u32 - 1
+    }
+
+    /// The lowest free descriptor of a host, for `socket`. The first three are the program's standard ones.
+    pub(crate) fn open(&mut self, host: u32, socket: u32, limit: u32) -> Result<RawFd, Errno> {
+        if self.descriptors.len() <= host as usize {
+            self.descriptors.resize_with(host as usize + 1, Vec::new);
+        }
+        let table = &mut self.descriptors[host as usize];
+        let at = table.iter().position(Option::is_none).unwrap_or(table.len());
+        if at + 3 >= limit as usize {
+            return Err(libc::EMFILE);
+        }
+        if at == table.len() {
+            table.push(None);
+        }
+        table[at] = Some(socket);
+        let raw = at as RawFd + 3;
+        let record = self.socket(socket);
+        record.raw = raw;
+        Ok(raw)
+    }
+
+    /// How many descriptors a host has open.
+    pub(crate) fn open_count(&self, host: u32) -> usize {
+        self.descriptors.get(host as usize).map_or(0, |table| table.iter().flatten().count())
+    }
+
+    fn ephemeral(&mut self, host: u32) -> u16 {
+        if self.next_port.len() <= host as usize {
+            self.next_port.resize(host as usize + 1, EPHEMERAL);
+        }
+        let port = self.next_port[host as usize];
+        self.next_port[host as usize] = port.checked_add(1).unwrap_or(EPHEMERAL);
+        port
+    }
+}
+
+/// The address of a host.
+pub(crate) fn host_ip(host: u32) -> IpAddr {
+    let n = host + 1;
+    IpAddr::V4(Ipv4Addr::new(10, (n >> 16) as u8, (n >> 8) as u8, n as u8))
+}
+
+/// The host behind an address, seen from `from`.
+fn host_of(ip: IpAddr, from: u32, hosts: u32) -> Option<u32> {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return Some(from);
+    }
+    (0..hosts).find(|&host| host_ip(host) == ip)
+}
+
+fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+impl World {
+    /// A fresh socket with a descriptor.
+    pub(crate) fn open_socket(&mut self, host: u32) -> Result<u32, Errno> {
+        let id = self.net.add_socket(host);
+        match self.net.open(host, id, self.options.descriptors) {
+            Ok(_) => Ok(id),
+            Err(errno) => {
+                self.net.sockets.pop();
+                Err(errno)
+            }
+        }
+    }
+
+    pub(crate) fn bind_socket(&mut self, id: u32, mut address: SocketAddr) -> Result<(), Errno> {
+        let host = self.net.socket(id).host;
+        if self.net.socket(id).local.is_some() {
+            return Err(libc::EINVAL);
+        }
+        let ip = address.ip();
+        if !(ip.is_loopback() || ip.is_unspecified() || ip == host_ip(host)) {
+            return Err(libc::EADDRNOTAVAIL);
+        }
+        if address.port() == 0 {
+            loop {
+                address.set_port(self.net.ephemeral(host));
+                if !self.in_use(id, address) {
+                    break;
+                }
+            }
+        } else if self.in_use(id, address) {
+            return Err(libc::EADDRINUSE);
+        }
+        self.net.socket(id).local = Some(address);
+        Ok(())
+    }
+
+    fn in_use(&mut self, id: u32, address: SocketAddr) -> bool {
+        let mine = &self.net.sockets[id as usize];
+        let (host, settings) = (mine.host, mine.settings);
+        self.net.sockets.iter().enumerate().any(|(at, other)| {
+            let listens = matches!(other.role, Role::Listener { .. });
+            let binds = matches!(other.role, Role::Fresh);
+            at != id as usize
+                && other.host == host
+                && !other.closed
+                && (listens || binds)
+                && other.local.is_some_and(|local| same_place(local, address))
+                && !(settings.reuse_port && other.settings.reuse_port)
+                && !(settings.reuse_address && other.settings.reuse_address && binds)
+        })
+    }
+
+    pub(crate) fn listen_socket(&mut self, id: u32, backlog: u32) -> Result<(), Errno> {
+        if self.net.socket(id).local.is_none() {
+            self.bind_socket(id, SocketAddr::from(([0, 0, 0, 0], 0)))?;
+        }
+        let address = self.net.socket(id).local.ok_or(libc::EINVAL)?;
+        let mine = &self.net.sockets[id as usize];
+        let taken = self.net.sockets.iter().enumerate().any(|(at, other)| {
+            at != id as usize
+                && other.host == mine.host
+                && !other.closed
+                && matches!(other.role, Role::Listener { .. })
+                && other.local.is_some_and(|local| same_place(local, address))
+                && !(mine.settings.reuse_port && other.settings.reuse_port)
+        });
+        if taken {
+            return Err(libc::EADDRINUSE);
+        }
+        let socket = self.net.socket(id);
+        match &mut socket.role {
+            Role::Fresh => {
+                socket.role = Role::Listener { queue: VecDeque::new(), backlog: backlog.max(1) as usize };
+                Ok(())
+            }
+            Role::Listener { backlog: old, .. } => {
+                *old = backlog.max(1) as usize;
+                Ok(())
+            }
+            _ => Err(libc::EINVAL),
+        }
+    }
+
+    /// Begins to connect.
+    pub(crate) fn connect_socket(&mut self, id: u32, address: SocketAddr) -> Result<(), Errno> {
+        let hosts = self.hosts.len() as u32;
+        let socket = self.net.socket(id);
+        let host = socket.host;
+        match socket.role {
+            Role::Fresh => {}
+            Role::Connecting => return Err(libc::EALREADY),
+            Role::Stream => return Err(libc::EISCONN),
+            Role::Listener { .. } => return Err(libc::EINVAL),
+        }
+        let Some(to) = host_of(address.ip(), host, hosts) else { return Err(libc::ENETUNREACH) };
+        let mut peer = address;
+        if peer.ip().is_unspecified() {
+            peer.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        if self.net.socket(id).local.is_none() {
+            let port = self.net.ephemeral(host);
+            let ip = if peer.ip().is_loopback() { peer.ip() } else { host_ip(host) };
+            self.net.socket(id).local = Some(SocketAddr::new(ip, port));
+        }
+        let socket = self.net.socket(id);
+        socket.role = Role::Connecting;
+        socket.peer = Some(peer);
+        self.send_packet(id, to, id, What::Syn);
+        Ok(())
+    }
+
+    /// Sends a packet: it arrives after a latency, in the order of its sender's packets.
+    pub(crate) fn send_packet(&mut self, from: u32, to_host: u32, to: u32, what: What) {
+        let from_host = self.net.socket(from).host;
+        let packet = Packet { from_host, to_host, from, to, what };
+        self.maybe_partition(from_host, to_host);
+        if self.net.is_cut(from_host, to_host) {
+            self.net.held.push(packet);
+        } else {
+            self.transmit(packet);
+        }
+    }
+
+    fn transmit(&mut self, packet: Packet) {
+        let latency = if packet.from_host == packet.to_host { LOOPBACK_NS } else { self.options.latency_ns };
+        let delay = match self.rarely(Kind::Delay, 4, 200) {
+            0 => latency,
+            1 => latency + latency / 2,
+            2 => latency * 3,
+            _ => latency / 2,
+        };
+        let sender = self.net.socket(packet.from);
+        let at = sender.last_arrival.max(self.now + delay);
+        self.net.socket(packet.from).last_arrival = at;
+        self.schedule(packet, at);
+    }
+
+    fn schedule(&mut self, packet: Packet, at: u64) {
+        let slot = match self.net.free_packets.pop() {
+            Some(slot) => {
+                self.net.packets[slot as usize] = Some(packet);
+                slot
+            }
+            None => {
+                self.net.packets.push(Some(packet));
+                self.net.packets.len() as u32 - 1
+            }
+        };
+        self.due.push(at, Due::Packet(slot));
+    }
+
+    /// A packet arrives.
+    pub(crate) fn arrive(&mut self, slot: u32) {
+        let Some(packet) = self.net.packets[slot as usize].take() else { return };
+        self.net.free_packets.push(slot);
+        if self.net.is_cut(packet.from_host, packet.to_host) {
+            self.net.held.push(packet);
+            return;
+        }
+        match packet.what {
+            What::Syn => self.arrive_syn(packet),
+            what => self.arrive_at(packet.to, what),
+        }
+    }
+
+    fn arrive_syn(&mut self, packet: Packet) {
+        let client = packet.from;
+        let Some(address) = self.net.socket(client).peer else { return };
+        let listeners: Vec<u32> = (0..self.net.sockets.len() as u32)
+            .filter(|&id| {
+                let socket = &self.net.sockets[id as usize];
+                socket.host == packet.to_host
+                    && !socket.closed
+                    && matches!(socket.role, Role::Listener { .. })
+                    && socket.local.is_some_and(|local| same_place(local, address))
+            })
+            .collect();
+        if listeners.is_empty() {
+            let from = self.net.add_socket(packet.to_host);
+            self.net.socket(from).closed = true;
+            self.send_packet(from, packet.from_host, client, What::Refused);
+            return;
+        }
+        let listener = listeners[self.uniform(Kind::Listener, listeners.len() as u32) as usize];
+        let full = match &self.net.socket(listener).role {
+            Role::Listener { queue, backlog } => queue.len() > *backlog,
+            _ => true,
+        };
+        if full {
+            let at = self.now + RETRY_NS;
+            self.schedule(packet, at);
+            return;
+        }
+        let server = self.net.add_socket(packet.to_host);
+        let peer = self.net.socket(client).local;
+        let settings = self.net.socket(listener).settings;
+        let socket = self.net.socket(server);
+        socket.role = Role::Stream;
+        socket.local = Some(address);
+        socket.peer = peer;
+        socket.other = Some(client);
+        socket.settings = settings;
+        self.send_packet(server, packet.from_host, client, What::SynAck { server });
+        if let Role::Listener { queue, .. } = &mut self.net.socket(listener).role {
+            queue.push_back(server);
+        }
+        self.readable(listener);
+    }
+
+    fn arrive_at(&mut self, to: u32, what: What) {
+        let buffer = self.options.buffer;
+        let socket = self.net.socket(to);
+        if socket.reset && !matches!(what, What::Rst) {
+            return;
+        }
+        match what {
+            What::SynAck { server } => {
+                if socket.closed {
+                    self.reset_other(to, Some(server));
+                    return;
+                }
+                socket.role = Role::Stream;
+                socket.other = Some(server);
+                self.writable(to);
+            }
+            What::Refused => {
+                socket.error = Some(libc::ECONNREFUSED);
+                socket.role = Role::Fresh;
+                self.both(to);
+            }
+            What::Data(bytes) => {
+                if socket.closed {
+                    socket.reset = true;
+                    let other = socket.other;
+                    self.reset_other(to, other);
+                    return;
+                }
+                socket.inbox.extend(&bytes);
+                debug_assert!(socket.inbox.len() <= buffer, "more bytes arrived than the buffer holds");
+                self.readable(to);
+            }
+            What::Fin => {
+                socket.eof = true;
+                self.readable(to);
+            }
+            What::Rst => self.be_reset(to),
+            What::Room(bytes) => {
+                socket.unread -= bytes.min(socket.unread);
+                self.writable(to);
+            }
+            What::Syn => {}
+        }
+    }
+
+    /// The connection of `id` is gone.
+    pub(crate) fn be_reset(&mut self, id: u32) {
+        let socket = self.net.socket(id);
+        if !socket.reset {
+            socket.reset = true;
+            socket.error = Some(if matches!(socket.role, Role::Connecting) {
+                libc::ECONNREFUSED
+            } else {
+                libc::ECONNRESET
+            });
+            self.both(id);
+        }
+    }
+
+    fn reset_other(&mut self, id: u32, other: Option<u32>) {
+        if let Some(other) = other {
+            let to_host = self.net.socket(other).host;
+            self.send_packet(id, to_host, other, What::Rst);
+        }
+    }
+
+    fn send_to_other(&mut self, id: u32, what: What) {
+        if let Some(other) = self.net.socket(id).other {
+            let to_host = self.net.socket(other).host;
+            self.send_packet(id, to_host, other, what);
+        }
+    }
+
+    /// Perhaps resets a connection: both ends learn of it.
+    pub(crate) fn maybe_reset(&mut self, id: u32) {
+        if self.options.reset > 0
+            && self.now < self.faults_end()
+            && matches!(self.net.socket(id).role, Role::Stream)
+            && !self.net.socket(id).reset
+            && self.rarely(Kind::Reset, 2, self.options.reset) != 0
+        {
+            self.send_to_other(id, What::Rst);
+            self.be_reset(id);
+        }
+    }
+
+    fn faults_end(&self) -> u64 {
+        u64::try_from(self.options.faults.until.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// No descriptor names the socket any more.
+    pub(crate) fn close_socket(&mut self, id: u32) {
+        let socket = self.net.socket(id);
+        if socket.closed {
+            return;
+        }
+        socket.closed = true;
+        let (host, raw) = (socket.host as usize, socket.raw);
+        if let Some(entry) =
+            self.net.descriptors.get_mut(host).and_then(|table| table.get_mut((raw - 3).max(0) as usize))
+            && *entry == Some(id)
+        {
+            *entry = None;
+        }
+        let socket = self.net.socket(id);
+        match std::mem::take(&mut socket.role) {
+            Role::Listener { queue, .. } => {
+                for waiting in queue {
+                    self.net.socket(waiting).closed = true;
+                    self.send_to_other(waiting, What::Rst);
+                }
+            }
+            Role::Stream => {
+                socket.role = Role::Stream;
+                let unread = !socket.inbox.is_empty() || socket.settings.linger == Some(0);
+                socket.inbox = VecDeque::new();
+                if socket.reset {
+                } else if unread {
+                    socket.reset = true;
+                    self.send_to_other(id, What::Rst);
+                } else if !socket.write_shut {
+                    socket.write_shut = true;
+                    self.send_to_other(id, What::Fin);
+                }
+            }
+            role => socket.role = role,
+        }
+    }
+
+    // ---- partitions ----
+
+    /// Perhaps cuts two hosts off from one another for a while.
+    fn maybe_partition(&mut self, a: u32, b: u32) {
+        if self.options.partition == 0 || a == b || self.now >= self.faults_end() {
+            return;
+        }
+        let rank = self.rarely(Kind::Partition, 4, self.options.partition);
+        if rank > 0 && !self.net.is_cut(a, b) {
+            self.cut(a, b);
+            let span = self.options.latency_ns.max(1000) * [0, 4, 40, 400][rank as usize];
+            self.due.push(self.now + span, Due::Heal(a, b));
+        }
+    }
+
+    /// Cuts two hosts off from one another, both ways. Cuts count.
+    pub(crate) fn cut(&mut self, a: u32, b: u32) {
+        for (from, to) in [(a, b), (b, a)] {
+            match self.net.cut.iter_mut().find(|cut| (cut.0, cut.1) == (from, to)) {
+                Some(cut) => cut.2 += 1,
+                None => self.net.cut.push((from, to, 1)),
+            }
+        }
+    }
+
+    /// Takes one cut back; what waited is sent on.
+    pub(crate) fn heal(&mut self, a: u32, b: u32) {
+        for (from, to) in [(a, b), (b, a)] {
+            if let Some(at) = self.net.cut.iter().position(|cut| (cut.0, cut.1) == (from, to)) {
+                self.net.cut[at].2 -= 1;
+                if self.net.cut[at].2 == 0 {
+                    self.net.cut.remove(at);
+                }
+            }
+        }
+        let held = std::mem::take(&mut self.net.held);
+        for packet in held {
+            if self.net.is_cut(packet.from_host, packet.to_host) {
+                self.net.held.push(packet);
+            } else {
+                self.transmit(packet);
+            }
+        }
+    }
+}

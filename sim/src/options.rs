@@ -1,0 +1,382 @@
+//! What a simulation is asked for, and what one execution drew from its seed.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+
+/// How the next thread is chosen at a point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Drawn from the seed: mostly `Stay` and `Pct`, `Uniform` in a tenth of the executions.
+    #[default]
+    Mix,
+    /// Stay on the running thread with a chance of 0.95 or 0.7, else any other one.
+    Stay,
+    /// Probabilistic concurrency testing (Burckhardt et al., 2010): random priorities, 1 to 5 random changes.
+    Pct,
+    /// Any runnable thread at each point.
+    Uniform,
+}
+
+impl FromStr for Strategy {
+    type Err = String;
+
+    /// `mix`, `stay`, `pct` or `uniform`.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "mix" => Ok(Self::Mix),
+            "stay" => Ok(Self::Stay),
+            "pct" => Ok(Self::Pct),
+            "uniform" => Ok(Self::Uniform),
+            other => Err(format!("no strategy is called `{other}`; there are mix, stay, pct and uniform")),
+        }
+    }
+}
+
+/// Where threads may be switched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preempt {
+    /// At every atomic operation, lock and OS call, in user code too.
+    #[default]
+    Everywhere,
+    /// At OS calls and blocking only. Much faster, and hides every race of a wake inside a poll.
+    OsCalls,
+}
+
+impl FromStr for Preempt {
+    type Err = String;
+
+    /// `everywhere` or `os-calls`.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "everywhere" => Ok(Self::Everywhere),
+            "os-calls" => Ok(Self::OsCalls),
+            other => {
+                Err(format!("threads can't be switched at `{other}`; there are everywhere and os-calls"))
+            }
+        }
+    }
+}
+
+/// Whether sizes and intervals of the runtime are drawn from the seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sizes {
+    /// Small ones, which make rare situations common.
+    #[default]
+    Drawn,
+    /// The runtime's own defaults.
+    Default,
+}
+
+/// What goes wrong beyond ordinary timing. All of it is legal behaviour of a real machine; a program that does not
+/// expect `resets` or `partitions` will fail under them, so these are off unless asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Faults {
+    /// Reads and writes transfer less than they could.
+    pub short: bool,
+    /// Polls return early, completions come in any order and in parts, submissions meet a full queue.
+    pub spurious: bool,
+    /// Time passes while threads are runnable: a thread is slow.
+    pub slow: bool,
+    /// Connections are reset.
+    pub resets: bool,
+    /// Pairs of hosts lose sight of each other for a while.
+    pub partitions: bool,
+    /// Faults `resets` and `partitions` end after this much virtual time.
+    pub until: Duration,
+}
+
+impl Default for Faults {
+    /// Short transfers, spurious returns and slow threads: what every program must expect.
+    fn default() -> Self {
+        Self {
+            short: true,
+            spurious: true,
+            slow: true,
+            resets: false,
+            partitions: false,
+            until: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Faults {
+    /// No fault at all.
+    pub fn none() -> Self {
+        Self { short: false, spurious: false, slow: false, ..Self::default() }
+    }
+
+    /// Every fault.
+    pub fn all() -> Self {
+        Self { resets: true, partitions: true, ..Self::default() }
+    }
+
+    /// From a list separated by commas: `default`, `none`, `all`, `short`, `spurious`, `slow`, `resets`, `partitions`.
+    /// Names add to the default set, except after `none`.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let mut faults = Self::default();
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match name {
+                "default" => faults = Self::default(),
+                "none" => faults = Self::none(),
+                "all" => faults = Self::all(),
+                "short" => faults.short = true,
+                "spurious" => faults.spurious = true,
+                "slow" => faults.slow = true,
+                "resets" => faults.resets = true,
+                "partitions" => faults.partitions = true,
+                other => {
+                    return Err(format!(
+                        "no fault is called `{other}`; there are default, none, all, short, spurious, slow, resets and partitions"
+                    ));
+                }
+            }
+        }
+        Ok(faults)
+    }
+}
+
+/// The network between the hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// One-way latency, drawn from this range for an execution.
+    pub latency: RangeInclusive<Duration>,
+    /// Bytes a connection holds in one direction, on the way and unread; drawn from the range, rounded to a power of two or near it.
+    pub buffer: RangeInclusive<usize>,
+    /// Descriptors a host may have open.
+    pub descriptors: u32,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_micros(20)..=Duration::from_millis(20),
+            buffer: 512..=256 * 1024,
+            descriptors: 1024,
+        }
+    }
+}
+
+/// Whether stores wait in buffers (total store order, as on x86).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tso {
+    /// Sequential consistency.
+    #[default]
+    Off,
+    /// Store buffers.
+    On,
+    /// Store buffers for half of the seeds.
+    Half,
+}
+
+impl From<bool> for Tso {
+    fn from(on: bool) -> Self {
+        if on { Self::On } else { Self::Off }
+    }
+}
+
+/// The walk of one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Walk {
+    /// Stay with this chance in 1000.
+    Stay { permille: u32 },
+    /// PCT over about `length` points.
+    Pct { depth: u32, length: u64 },
+    /// Uniform.
+    Uniform,
+}
+
+/// Sizes of the runtime in one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Drawn {
+    pub(crate) ring: usize,
+    pub(crate) lifo_limit: u32,
+    pub(crate) poll_interval: u32,
+    pub(crate) injector_interval: u32,
+    pub(crate) watch_interval_ns: u64,
+}
+
+/// Everything one execution drew, and the limits it ran under. Stands in the trace header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Options {
+    pub(crate) walk: Walk,
+    pub(crate) preempt: Preempt,
+    pub(crate) tso: bool,
+    /// Chance in 1000 that a store waits in the buffer, and that a waiting one drains at a point.
+    pub(crate) tso_hold: u32,
+    pub(crate) tso_drain: u32,
+    /// Workers of each host.
+    pub(crate) workers: Vec<usize>,
+    /// Sizes of the runtime; absent: its defaults.
+    pub(crate) sizes: Option<Drawn>,
+    pub(crate) latency_ns: u64,
+    pub(crate) buffer: usize,
+    pub(crate) descriptors: u32,
+    pub(crate) faults: Faults,
+    /// Chances in 1000.
+    pub(crate) short: u32,
+    pub(crate) spurious: u32,
+    pub(crate) slow: u32,
+    pub(crate) reset: u32,
+    pub(crate) partition: u32,
+    pub(crate) max_points: u64,
+    pub(crate) max_time_ns: u64,
+    pub(crate) entropy: u64,
+}
+
+/// What [`crate::Simulation`] was asked for, before a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) workers: RangeInclusive<usize>,
+    pub(crate) sizes: Sizes,
+    pub(crate) strategy: Strategy,
+    pub(crate) tso: Tso,
+    pub(crate) preempt: Preempt,
+    pub(crate) faults: Faults,
+    pub(crate) network: Network,
+    pub(crate) max_points: u64,
+    pub(crate) max_time: Duration,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            workers: 1..=3,
+            sizes: Sizes::default(),
+            strategy: Strategy::default(),
+            tso: Tso::Off,
+            preempt: Preempt::default(),
+            faults: Faults::default(),
+            network: Network::default(),
+            max_points: 20_000_000,
+            max_time: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl Asked {
+    /// The options of `seed` for `hosts` hosts; `length` is about how many points an execution has.
+    pub(crate) fn draw(&self, seed: u64, hosts: usize, length: u64) -> Options {
+        let mut rng = Rng::new(seed, 0);
+        let walk = self.walk(&mut rng, length);
+        let half = rng.chance(500);
+        let tso = match self.tso {
+            Tso::Off => false,
+            Tso::On => true,
+            Tso::Half => half,
+        };
+        let (low, high) = (*self.workers.start(), *self.workers.end());
+        let workers =
+            (0..hosts).map(|_| low + rng.below((high.saturating_sub(low) + 1) as u32) as usize).collect();
+        let sizes = (self.sizes == Sizes::Drawn).then(|| Drawn {
+            ring: rng.one_of(&[4, 4, 8, 16, 256]),
+            lifo_limit: rng.one_of(&[1, 2, 3, 3]),
+            poll_interval: rng.one_of(&[2, 3, 5, 61]),
+            injector_interval: rng.one_of(&[2, 3, 5, 31]),
+            watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
+        });
+        let calm = rng.chance(300);
+        let mut fault = |on: bool, list: &[u32]| {
+            let drawn = rng.one_of(list);
+            if on && !calm { drawn } else { 0 }
+        };
+        let faults = &self.faults;
+        let short = fault(faults.short, &[0, 50, 300]);
+        let spurious = fault(faults.spurious, &[0, 20, 100]);
+        let slow = fault(faults.slow, &[0, 0, 1, 5]);
+        let reset = fault(faults.resets, &[1, 5, 20]);
+        let partition = fault(faults.partitions, &[1, 5, 20]);
+        Options {
+            walk,
+            preempt: self.preempt,
+            tso,
+            tso_hold: rng.one_of(&[300, 700, 1000]),
+            tso_drain: rng.one_of(&[20, 100, 300]),
+            workers,
+            sizes,
+            latency_ns: between(
+                &mut rng,
+                self.network.latency.start().as_nanos() as u64,
+                self.network.latency.end().as_nanos() as u64,
+            ),
+            buffer: between(&mut rng, *self.network.buffer.start() as u64, *self.network.buffer.end() as u64)
+                .max(1) as usize,
+            descriptors: self.network.descriptors,
+            faults: self.faults.clone(),
+            short,
+            spurious,
+            slow,
+            reset,
+            partition,
+            max_points: self.max_points,
+            max_time_ns: u64::try_from(self.max_time.as_nanos()).unwrap_or(u64::MAX),
+            entropy: rng.next(),
+        }
+    }
+
+    fn walk(&self, rng: &mut Rng, length: u64) -> Walk {
+        let stay = Walk::Stay { permille: rng.one_of(&[950, 700]) };
+        let pct = Walk::Pct { depth: 1 + rng.below(5), length: length.max(16) };
+        match self.strategy {
+            Strategy::Stay => stay,
+            Strategy::Pct => pct,
+            Strategy::Uniform => Walk::Uniform,
+            Strategy::Mix => match rng.below(20) {
+                0 => Walk::Uniform,
+                1..=10 => stay,
+                _ => pct,
+            },
+        }
+    }
+}
+
+/// A value of the range whose logarithm is about uniform.
+fn between(rng: &mut Rng, low: u64, high: u64) -> u64 {
+    if high <= low {
+        return low;
+    }
+    let octaves = 64 - (high / low.max(1)).leading_zeros();
+    let base = low.max(1) << rng.below(octaves.max(1));
+    (base + rng.next() % base.max(1)).clamp(low, high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_depend_on_the_seed_and_stay_in_range() {
+        let asked = Asked { workers: 2..=4, ..Asked::default() };
+        let mut walks = [0; 3];
+        for seed in 0..1000 {
+            let options = asked.draw(seed, 2, 500);
+            assert_eq!(options, asked.draw(seed, 2, 500));
+            assert!(options.workers.iter().all(|n| (2..=4).contains(n)));
+            assert!((20_000..=20_000_000).contains(&options.latency_ns));
+            assert!((512..=256 * 1024).contains(&options.buffer));
+            assert!(options.reset == 0 && options.partition == 0);
+            match options.walk {
+                Walk::Stay { .. } => walks[0] += 1,
+                Walk::Pct { .. } => walks[1] += 1,
+                Walk::Uniform => walks[2] += 1,
+            }
+        }
+        assert!(walks[0] > 300 && walks[1] > 300 && walks[2] > 0 && walks[2] <= 100, "{walks:?}");
+    }
+
+    #[test]
+    fn a_list_of_faults_is_read() {
+        assert_eq!(Faults::parse("").unwrap(), Faults::default());
+        assert_eq!(Faults::parse("all").unwrap(), Faults::all());
+        let faults = Faults::parse("none, resets").unwrap();
+        assert!(faults.resets && !faults.short && !faults.partitions);
+        assert!(Faults::parse("gremlins").unwrap_err().contains("no fault is called `gremlins`"));
+    }
+}

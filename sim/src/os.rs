@@ -1,0 +1,300 @@
+//! `pirn::os::Os` over the world: what a runtime on a simulated host sees of its machine.
+
+use std::any::Any;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pirn::os::{Descriptor, DriverConfig, DriverParts, Fd, Os, SocketOption, ThreadHandle, ThreadSpec};
+use pirn::time::Instant;
+
+use crate::clock::WALL_START;
+use crate::net::Errno;
+use crate::thread::{Executor, current, here};
+use crate::world::{State, World};
+
+/// A simulated descriptor.
+#[derive(Debug)]
+pub(crate) struct SimFd {
+    run: u64,
+    socket: u32,
+    raw: RawFd,
+}
+
+impl SimFd {
+    /// The descriptor of an open socket.
+    pub(crate) fn open(world: &World, socket: u32) -> Fd {
+        Arc::new(Self { run: world.run, socket, raw: world.net.sockets[socket as usize].raw })
+    }
+}
+
+impl Descriptor for SimFd {
+    fn raw(&self) -> RawFd {
+        self.raw
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for SimFd {
+    fn drop(&mut self) {
+        if let Some(executor) = current()
+            && executor.world().run == self.run
+        {
+            executor.os_point();
+            executor.world().close_socket(self.socket);
+            executor.settle();
+        }
+    }
+}
+
+/// The socket behind a descriptor of this run.
+pub(crate) fn socket_of(fd: &Fd) -> io::Result<u32> {
+    match fd.as_any().downcast_ref::<SimFd>() {
+        Some(fd) if current().is_some_and(|executor| executor.world().run == fd.run) => Ok(fd.socket),
+        _ => Err(io::Error::from_raw_os_error(libc::EBADF)),
+    }
+}
+
+fn error(errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+/// The machine of the calling simulated thread's host.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SimOs;
+
+impl SimOs {
+    #[track_caller]
+    fn call<T>(fd: &Fd, what: &str, f: impl FnOnce(&mut World, u32) -> Result<T, Errno>) -> io::Result<T> {
+        let executor = here(what);
+        executor.os_point();
+        let socket = socket_of(fd)?;
+        let result = f(executor.world(), socket).map_err(error);
+        executor.settle();
+        result
+    }
+}
+
+impl World {
+    /// 64 random bits for the running thread.
+    pub(crate) fn entropy(&mut self) -> u64 {
+        let (seed, thread) = (self.options.entropy, u64::from(self.current));
+        let me = self.me();
+        me.entropy += 1;
+        crate::rng::Rng::new(seed ^ (thread << 32), me.entropy).next()
+    }
+}
+
+struct Thread {
+    number: u32,
+    run: u64,
+}
+
+impl Thread {
+    fn executor(&self) -> &'static Executor {
+        let executor = here("a thread handle");
+        assert!(executor.world().run == self.run, "a thread handle outlived its simulation");
+        executor
+    }
+}
+
+impl ThreadHandle for Thread {
+    fn is_finished(&self) -> bool {
+        let executor = self.executor();
+        executor.os_point();
+        executor.world().threads[self.number as usize].state == State::Finished
+    }
+
+    fn join(self: Box<Self>) {
+        let executor = self.executor();
+        executor.os_point();
+        executor.join(self.number);
+    }
+}
+
+impl Os for SimOs {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn now(&self) -> Instant {
+        let executor = here("Os::now");
+        let now = executor.aside(World::read_clock);
+        executor.settle();
+        Instant::from_nanos(now)
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(WALL_START + here("Os::wall").world().now)
+    }
+
+    fn entropy(&self) -> u64 {
+        here("Os::entropy").world().entropy()
+    }
+
+    fn parallelism(&self) -> usize {
+        let world = here("Os::parallelism").world();
+        let host = world.my_host() as usize;
+        world.options.workers.get(host).copied().unwrap_or(1)
+    }
+
+    fn spawn_thread(
+        &self,
+        spec: ThreadSpec,
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<Box<dyn ThreadHandle>> {
+        let executor = here("Os::spawn_thread");
+        executor.os_point();
+        let world = executor.world();
+        let (host, run) = (world.my_host(), world.run);
+        let name = format!("{}/{}", world.hosts[host as usize].name, spec.name);
+        let number = executor.spawn(host, name, body)?;
+        Ok(Box::new(Thread { number, run }))
+    }
+
+    fn thread_id(&self) -> u64 {
+        u64::from(here("Os::thread_id").world().current)
+    }
+
+    fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts> {
+        Ok(crate::driver::driver(config))
+    }
+
+    fn socket(&self, _like: SocketAddr) -> io::Result<Fd> {
+        let executor = here("Os::socket");
+        executor.os_point();
+        let world = executor.world();
+        let host = world.my_host();
+        let socket = world.open_socket(host).map_err(error)?;
+        Ok(SimFd::open(world, socket))
+    }
+
+    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()> {
+        Self::call(fd, "Os::bind", |world, socket| world.bind_socket(socket, address))
+    }
+
+    fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()> {
+        Self::call(fd, "Os::listen", |world, socket| world.listen_socket(socket, backlog))
+    }
+
+    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+        Self::call(fd, "Os::local_addr", |world, socket| {
+            Ok(world.net.socket(socket).local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))))
+        })
+    }
+
+    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+        Self::call(fd, "Os::peer_addr", |world, socket| world.peer(socket))
+    }
+
+    fn shutdown(&self, fd: &Fd, how: Shutdown) -> io::Result<()> {
+        Self::call(fd, "Os::shutdown", |world, socket| world.shutdown_socket(socket, how))
+    }
+
+    fn set_option(&self, fd: &Fd, option: SocketOption) -> io::Result<()> {
+        Self::call(fd, "Os::set_option", |world, socket| world.set_option(socket, option))
+    }
+
+    fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption> {
+        Self::call(fd, "Os::option", |world, socket| world.option(socket, option))
+    }
+
+    fn adopt(&self, _fd: OwnedFd) -> io::Result<Fd> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "a real descriptor can't be taken over by the simulator: open the socket through pirn::net",
+        ))
+    }
+
+    fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>> {
+        Self::call(fd, "Os::try_recv", |world, socket| {
+            let max = into.iter().map(|slice| slice.len()).sum();
+            let (mut slice, mut at) = (0, 0);
+            let result = world.receive(socket, max, peek, |mut part| {
+                while !part.is_empty() {
+                    let room = &mut into[slice][at..];
+                    let count = room.len().min(part.len());
+                    room[..count].copy_from_slice(&part[..count]);
+                    part = &part[count..];
+                    at += count;
+                    if at == into[slice].len() {
+                        (slice, at) = (slice + 1, 0);
+                    }
+                }
+            })?;
+            world.note(result.map_or(u64::MAX, |count| count as u64));
+            Ok(result)
+        })
+    }
+
+    fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        Self::call(fd, "Os::try_send", |world, socket| {
+            let total = from.iter().map(|slice| slice.len()).sum();
+            let result = world.send(socket, total, |count| {
+                let mut bytes = Vec::with_capacity(count);
+                for slice in from {
+                    bytes.extend_from_slice(&slice[..slice.len().min(count - bytes.len())]);
+                }
+                bytes
+            })?;
+            world.note(result.map_or(u64::MAX, |count| count as u64));
+            Ok(result)
+        })
+    }
+
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>> {
+        Self::call(fd, "Os::try_accept", |world, socket| {
+            let accepted = world.accept(socket)?;
+            Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer)))
+        })
+    }
+}
+
+impl World {
+    fn peer(&mut self, socket: u32) -> Result<SocketAddr, Errno> {
+        let socket = self.net.socket(socket);
+        match (&socket.role, socket.peer) {
+            (crate::net::Role::Stream, Some(peer)) if !socket.reset => Ok(peer),
+            _ => Err(libc::ENOTCONN),
+        }
+    }
+
+    fn set_option(&mut self, socket: u32, option: SocketOption) -> Result<(), Errno> {
+        let settings = &mut self.net.socket(socket).settings;
+        match option {
+            SocketOption::NoDelay(on) => settings.no_delay = on,
+            SocketOption::ReuseAddress(on) => settings.reuse_address = on,
+            SocketOption::ReusePort(on) => settings.reuse_port = on,
+            SocketOption::KeepAlive(on) => settings.keep_alive = on,
+            // The kernel doubles what is asked for, for its own bookkeeping.
+            SocketOption::ReceiveBuffer(bytes) => settings.receive_buffer = (bytes * 2).max(2304),
+            SocketOption::SendBuffer(bytes) => settings.send_buffer = (bytes * 2).max(4608),
+            SocketOption::Ttl(ttl) if (1..=255).contains(&ttl) => settings.ttl = ttl,
+            SocketOption::Linger(linger) => settings.linger = linger,
+            _ => return Err(libc::EINVAL),
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, socket: u32, option: SocketOption) -> Result<SocketOption, Errno> {
+        let socket = self.net.socket(socket);
+        let settings = &socket.settings;
+        Ok(match option {
+            SocketOption::NoDelay(_) => SocketOption::NoDelay(settings.no_delay),
+            SocketOption::ReuseAddress(_) => SocketOption::ReuseAddress(settings.reuse_address),
+            SocketOption::ReusePort(_) => SocketOption::ReusePort(settings.reuse_port),
+            SocketOption::KeepAlive(_) => SocketOption::KeepAlive(settings.keep_alive),
+            SocketOption::ReceiveBuffer(_) => SocketOption::ReceiveBuffer(settings.receive_buffer),
+            SocketOption::SendBuffer(_) => SocketOption::SendBuffer(settings.send_buffer),
+            SocketOption::Ttl(_) => SocketOption::Ttl(settings.ttl),
+            SocketOption::Linger(_) => SocketOption::Linger(settings.linger),
+            SocketOption::Error(_) => SocketOption::Error(socket.error.take()),
+            _ => return Err(libc::EINVAL),
+        })
+    }
+}

@@ -1,0 +1,347 @@
+//! The builder: hosts, options, and one execution from a seed or a trace.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::choice::Source;
+use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Strategy, Tso};
+use crate::replay::{Follow, Mismatch, ReplayError};
+use crate::report::{Outcome, Verdict};
+use crate::thread::{Executor, Lease};
+use crate::trace::{FORMAT, Header, Summary, Trace};
+
+/// What a host's program may return.
+pub trait Returned {
+    /// What to report if this is a failure.
+    fn failure(self) -> Option<String>;
+}
+
+impl Returned for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<T, E: fmt::Debug> Returned for Result<T, E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|error| format!("returned an error: {error:?}"))
+    }
+}
+
+/// A host's main thread.
+type Main = Arc<dyn Fn() + Send + Sync>;
+
+/// A program for the simulator: hosts, and how to run them. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Simulation {
+    name: String,
+    args: BTreeMap<String, String>,
+    hosts: Vec<(String, Main)>,
+    asked: Asked,
+    /// About how many points an execution has; measured once by a run of its own.
+    length: Arc<OnceLock<u64>>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<&str> = self.hosts.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Simulation")
+            .field("name", &self.name)
+            .field("args", &self.args)
+            .field("hosts", &hosts)
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// A simulation without hosts. `name` stands in its traces.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            args: BTreeMap::new(),
+            hosts: Vec::new(),
+            asked: Asked::default(),
+            length: Arc::default(),
+        }
+    }
+
+    /// An argument of the program, for the trace header: whoever replays needs it to build the program again.
+    #[must_use]
+    pub fn arg(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.args.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Adds a host: a runtime whose main future is what `program` returns. Host number `i` has the address 10.0.0.(i+1). The
+    /// run ends when all hosts have returned. `program` is called once an execution, on the host.
+    #[must_use]
+    pub fn host<F, Fut>(self, name: &str, program: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Returned,
+    {
+        self.bare_host(name, move || crate::entry::run_host(&program))
+    }
+
+    /// Adds a host without a runtime: its main thread runs `program`.
+    #[must_use]
+    pub fn bare_host(mut self, name: &str, program: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hosts.push((name.to_owned(), Arc::new(program)));
+        self.changed()
+    }
+
+    /// Workers of each host, drawn from the range. Default: 1 to 3.
+    #[must_use]
+    pub fn workers(mut self, range: impl Into<RangeInclusive<usize>>) -> Self {
+        self.asked.workers = range.into();
+        self.changed()
+    }
+
+    /// Whether sizes and intervals of the runtime are drawn. Default: they are.
+    #[must_use]
+    pub fn sizes(mut self, sizes: Sizes) -> Self {
+        self.asked.sizes = sizes;
+        self.changed()
+    }
+
+    /// How threads are chosen. Default: a mix.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.asked.strategy = strategy;
+        self.changed()
+    }
+
+    /// Store buffers, in all executions or none ([`Tso`] and `bool` fit). Default: none.
+    #[must_use]
+    pub fn tso(mut self, tso: impl Into<Tso>) -> Self {
+        self.asked.tso = tso.into();
+        self.changed()
+    }
+
+    /// Where threads may be switched. Default: everywhere.
+    #[must_use]
+    pub fn preempt(mut self, preempt: Preempt) -> Self {
+        self.asked.preempt = preempt;
+        self.changed()
+    }
+
+    /// What goes wrong. Default: [`Faults::default`].
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.asked.faults = faults;
+        self.changed()
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.asked.network = network;
+        self.changed()
+    }
+
+    /// An execution with more points is a livelock (checked at each 1,024th). Default: 20 million.
+    #[must_use]
+    pub fn max_points(mut self, points: u64) -> Self {
+        self.asked.max_points = points;
+        self.changed()
+    }
+
+    /// An execution that lasts longer in virtual time is a livelock. Default: a day.
+    #[must_use]
+    pub fn max_time(mut self, time: Duration) -> Self {
+        self.asked.max_time = time;
+        self.changed()
+    }
+
+    fn changed(mut self) -> Self {
+        self.length = Arc::default();
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One execution. The same seed gives the same execution, in any process.
+    pub fn run(&self, seed: u64) -> Outcome {
+        let lease = lease();
+        let options = self.options(&lease, seed);
+        self.execute(&lease, seed, options, None);
+        self.outcome(&lease, seed)
+    }
+
+    /// Replays a trace strictly: any difference is an error that names the first thing that differs.
+    pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
+        self.fits(trace)?;
+        let lease = lease();
+        let options = trace.header.options.clone();
+        self.execute(&lease, trace.header.seed, options, Some(trace));
+        let world = lease.executor().world();
+        if let Some(mismatch) = world.mismatch.take() {
+            return Err(ReplayError::Differs(mismatch));
+        }
+        if let Source::Follow(follow) = &world.source {
+            follow.end(world.digests.len()).map_err(ReplayError::Differs)?;
+        }
+        let outcome = self.outcome(&lease, trace.header.seed);
+        compare(&outcome.trace.outcome, &trace.outcome).map_err(ReplayError::Differs)?;
+        Ok(outcome)
+    }
+
+    fn fits(&self, trace: &Trace) -> Result<(), ReplayError> {
+        let header = &trace.header;
+        let other = |what: &str, theirs: &str, ours: &str| {
+            Err(ReplayError::Other(format!(
+                "the trace was recorded with {what} {theirs}, this is {ours}: replay it with the program that recorded it"
+            )))
+        };
+        if header.pirn != env!("CARGO_PKG_VERSION") {
+            return other("pirn", &header.pirn, env!("CARGO_PKG_VERSION"));
+        }
+        if header.program != self.name {
+            return other("the program", &header.program, &self.name);
+        }
+        if header.args != self.args {
+            return other("the arguments", &format!("{:?}", header.args), &format!("{:?}", self.args));
+        }
+        let hosts: Vec<&String> = self.hosts.iter().map(|(name, _)| name).collect();
+        if header.hosts.iter().ne(hosts.iter().copied()) {
+            return other("the hosts", &format!("{:?}", header.hosts), &format!("{hosts:?}"));
+        }
+        Ok(())
+    }
+
+    /// The options of a seed.
+    pub(crate) fn options(&self, lease: &Lease, seed: u64) -> Options {
+        self.asked.draw(seed, self.hosts.len(), self.length(lease))
+    }
+
+    /// About how many points an execution has: PCT needs to know. From one run that depends on nothing but the simulation.
+    fn length(&self, lease: &Lease) -> u64 {
+        if !matches!(self.asked.strategy, Strategy::Mix | Strategy::Pct) {
+            return 0;
+        }
+        *self.length.get_or_init(|| {
+            let measure = Asked { strategy: Strategy::Stay, ..self.asked.clone() };
+            let seed = 0x6c65_6e67_7468;
+            self.execute(lease, seed, measure.draw(seed, self.hosts.len(), 0), None);
+            lease.executor().world().points
+        })
+    }
+
+    /// Runs once, on `lease`, whose world holds what came of it.
+    pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>) {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: only has to differ.
+        let run = 1 + RUNS.fetch_add(1, Ordering::Relaxed);
+        assert!(
+            !self.hosts.is_empty(),
+            "the simulation `{}` has no hosts: add one with .host(..)",
+            self.name
+        );
+        let executor = lease.executor();
+        executor.beat.seed(seed);
+        let source = match trace {
+            Some(trace) => Source::Follow(Follow::new(trace)),
+            None => Source::draw(&options, seed),
+        };
+        executor.begin(run, options, source);
+        for (name, main) in &self.hosts {
+            executor.add_host(name, Arc::clone(main));
+        }
+        executor.run();
+    }
+
+    /// What came of the last execution on `lease`.
+    pub(crate) fn outcome(&self, lease: &Lease, seed: u64) -> Outcome {
+        let world = lease.executor().world();
+        let verdict = world.failure.clone().unwrap_or(Verdict::Pass);
+        let digest = world.final_digest();
+        let header = Header {
+            format: FORMAT,
+            pirn: env!("CARGO_PKG_VERSION").to_owned(),
+            program: self.name.clone(),
+            args: self.args.clone(),
+            hosts: self.hosts.iter().map(|(name, _)| name.clone()).collect(),
+            seed,
+            options: world.options.clone(),
+            unknown: BTreeMap::new(),
+        };
+        let summary = Summary {
+            verdict: verdict.name().to_owned(),
+            message: verdict.message(),
+            points: world.points,
+            switches: world.switches,
+            events: world.events,
+            time_ns: world.now,
+            digest,
+            unknown: BTreeMap::new(),
+        };
+        Outcome {
+            seed,
+            verdict,
+            digest,
+            points: world.points,
+            switches: world.switches,
+            events: world.events,
+            time_ns: world.now,
+            trace: Trace::new(header, world.entries.clone(), world.digests.clone(), summary),
+        }
+    }
+}
+
+fn lease() -> Lease {
+    assert!(
+        crate::thread::current().is_none(),
+        "a simulation was started inside a simulated program: start it from an ordinary thread"
+    );
+    Lease::take().unwrap_or_else(|error| panic!("the simulator can't start: {error}"))
+}
+
+/// The first way in which an outcome differs from the recorded one.
+fn compare(now: &Summary, recorded: &Summary) -> Result<(), Mismatch> {
+    let differs = |what: &str, now: &dyn fmt::Display, recorded: &dyn fmt::Display| {
+        Err(Mismatch::new(format!("{what}: recorded {recorded}, now {now}")))
+    };
+    if now.points != recorded.points {
+        return differs("the number of points", &now.points, &recorded.points);
+    }
+    if now.events != recorded.events {
+        return differs("the number of events", &now.events, &recorded.events);
+    }
+    if now.digest != recorded.digest {
+        let (now, recorded) = (format!("{:#x}", now.digest), format!("{:#x}", recorded.digest));
+        return differs("the digest of the events", &now, &recorded);
+    }
+    if now.verdict != recorded.verdict {
+        return differs("the verdict", &now.verdict, &recorded.verdict);
+    }
+    if now.message != recorded.message {
+        return differs("the verdict's message", &now.message, &recorded.message);
+    }
+    Ok(())
+}
+
+impl Executor {
+    fn add_host(&'static self, name: &str, main: Main) {
+        let world = self.world();
+        let number = world.hosts.len() as u32;
+        world.hosts.push(crate::world::Host {
+            name: name.to_owned(),
+            checker: crate::check::Checker::new(),
+            main: world.threads.len() as u32,
+            returned: false,
+        });
+        world.hosts_left += 1;
+        self.spawn(number, format!("{name}/main"), Box::new(move || main()))
+            .unwrap_or_else(|error| panic!("the simulator can't start a host: {error}"));
+    }
+}

@@ -1,0 +1,182 @@
+//! Strategies: who runs next, and how the other choices fall.
+
+use crate::options::Walk;
+use crate::rng::Rng;
+use crate::set::Set;
+
+/// A walk with its random stream.
+#[derive(Debug)]
+pub(crate) struct Draw {
+    rng: Rng,
+    walk: Walk,
+    /// Stay: points left before the next switch.
+    stay_left: u32,
+    /// PCT: a priority for each thread; the highest runs.
+    priority: Vec<u32>,
+    /// PCT: the points at which the running thread falls, latest first.
+    changes: Vec<u64>,
+    /// PCT: the next priority below all others.
+    bottom: u32,
+}
+
+/// Initial PCT priorities lie above this, those after a change below.
+const PCT_START: u32 = 1 << 31;
+
+impl Draw {
+    /// A fresh walk.
+    pub(crate) fn new(walk: Walk, mut rng: Rng) -> Self {
+        let mut stay_left = 0;
+        let mut changes = Vec::new();
+        match walk {
+            Walk::Stay { permille } => stay_left = rng.run_length(permille),
+            Walk::Pct { depth, length } => {
+                changes = (1..depth).map(|_| 1 + rng.next() % length).collect();
+                changes.sort_unstable_by(|a, b| b.cmp(a));
+            }
+            Walk::Uniform => {}
+        }
+        Self { rng, walk, stay_left, priority: Vec::new(), changes, bottom: PCT_START }
+    }
+
+    /// A thread exists now.
+    pub(crate) fn thread(&mut self) {
+        self.priority.push(PCT_START | self.rng.next() as u32);
+    }
+
+    /// A turn of a spin loop of `thread`.
+    pub(crate) fn spun(&mut self, thread: u32) {
+        self.fall(thread);
+    }
+
+    fn fall(&mut self, thread: u32) {
+        self.bottom = self.bottom.saturating_sub(1);
+        self.priority[thread as usize] = self.bottom;
+    }
+
+    /// Who runs at point number `at`, of the running thread and `others`: a thread.
+    #[inline]
+    pub(crate) fn switch(&mut self, current: u32, others: &Set, spun: &Set, at: u64) -> u32 {
+        match self.walk {
+            Walk::Stay { permille } => {
+                if self.stay_left > 0 {
+                    self.stay_left -= 1;
+                    return current;
+                }
+                self.stay_left = self.rng.run_length(permille);
+                self.any(others, spun).unwrap_or(current)
+            }
+            Walk::Uniform => {
+                let count = others.count_without(spun);
+                let pick = self.rng.below(count + 1);
+                if pick == count { current } else { others.nth_without(spun, pick).unwrap_or(current) }
+            }
+            Walk::Pct { .. } => {
+                if let Some(&next) = self.changes.last()
+                    && next <= at
+                {
+                    self.changes.pop();
+                    self.fall(current);
+                }
+                let highest = self.highest(others, spun);
+                match highest {
+                    Some(other) if self.priority[other as usize] > self.priority[current as usize] => other,
+                    _ => current,
+                }
+            }
+        }
+    }
+
+    /// Who runs when the running thread can't: a member of `ready` that is not in `spun`.
+    pub(crate) fn next(&mut self, ready: &Set, spun: &Set) -> Option<u32> {
+        match self.walk {
+            Walk::Stay { .. } | Walk::Uniform => self.any(ready, spun),
+            Walk::Pct { .. } => self.highest(ready, spun),
+        }
+    }
+
+    fn any(&mut self, set: &Set, without: &Set) -> Option<u32> {
+        let count = set.count_without(without);
+        let pick = self.rng.below(count);
+        set.nth_without(without, pick)
+    }
+
+    fn highest(&self, set: &Set, without: &Set) -> Option<u32> {
+        let mut best = None;
+        let mut best_priority = 0;
+        set.each_without(without, |thread| {
+            let priority = self.priority[thread as usize];
+            if best.is_none() || priority > best_priority {
+                best = Some(thread);
+                best_priority = priority;
+            }
+        });
+        best
+    }
+
+    /// Another choice: with a chance of `permille` any option but the default.
+    #[inline]
+    pub(crate) fn rarely(&mut self, options: u32, permille: u32) -> u32 {
+        if permille > 0 && options > 1 && self.rng.chance(permille) {
+            1 + self.rng.below(options - 1)
+        } else {
+            0
+        }
+    }
+
+    /// Another choice: any option.
+    pub(crate) fn uniform(&mut self, options: u32) -> u32 {
+        self.rng.below(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(walk: Walk, points: u64) -> Vec<u32> {
+        let mut draw = Draw::new(walk, Rng::new(3, 3));
+        let mut ready = Set::default();
+        for thread in 0..4 {
+            draw.thread();
+            ready.insert(thread);
+        }
+        let mut current = 0;
+        (0..points)
+            .map(|at| {
+                ready.remove(current);
+                let next = draw.switch(current, &ready, &Set::default(), at);
+                ready.insert(current);
+                current = next;
+                current
+            })
+            .collect()
+    }
+
+    fn switches(walk: &[u32]) -> usize {
+        walk.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    }
+
+    #[test]
+    fn stay_leaves_as_often_as_it_says() {
+        let count = switches(&walk(Walk::Stay { permille: 950 }, 10_000));
+        assert!((350..650).contains(&count), "{count}");
+        let count = switches(&walk(Walk::Stay { permille: 700 }, 10_000));
+        assert!((2600..3400).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn pct_switches_at_its_changes_only() {
+        let count = switches(&walk(Walk::Pct { depth: 4, length: 10_000 }, 10_000));
+        assert!((1..=3).contains(&count), "{count}");
+        assert_eq!(switches(&walk(Walk::Pct { depth: 1, length: 10_000 }, 10_000)), 0);
+    }
+
+    #[test]
+    fn uniform_reaches_everybody() {
+        let walk = walk(Walk::Uniform, 4000);
+        for thread in 0..4 {
+            let share = walk.iter().filter(|&&t| t == thread).count();
+            assert!((850..1150).contains(&share), "thread {thread}: {share}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The socket calls that transfer something: receive, send, accept, shut down.
+
+use std::net::{Shutdown, SocketAddr};
+
+use crate::choice::Kind;
+use crate::net::{Errno, Role, What};
+use crate::rng::mix_bytes;
+use crate::world::World;
+
+impl World {
+    /// Perhaps less than `count`, but at least 1.
+    fn shortened(&mut self, count: usize) -> usize {
+        if count < 2 {
+            return count;
+        }
+        match self.rarely(Kind::Short, 4, self.options.short) {
+            0 => count,
+            1 => 1,
+            2 => count / 2,
+            _ => count - 1,
+        }
+    }
+
+    /// Receives up to `max` bytes into `into`; `None`: not now.
+    pub(crate) fn receive(
+        &mut self,
+        id: u32,
+        max: usize,
+        peek: bool,
+        mut into: impl FnMut(&[u8]),
+    ) -> Result<Option<usize>, Errno> {
+        self.maybe_reset(id);
+        let socket = self.net.socket(id);
+        match socket.role {
+            Role::Stream => {}
+            Role::Connecting => return Ok(None),
+            Role::Listener { .. } => return Err(libc::ENOTCONN),
+            Role::Fresh => return Err(socket.error.take().unwrap_or(libc::ENOTCONN)),
+        }
+        if socket.inbox.is_empty() {
+            if let Some(errno) = socket.error.take() {
+                return Err(errno);
+            }
+            return Ok((socket.eof || socket.read_shut || socket.reset || max == 0).then_some(0));
+        }
+        let count = max.min(socket.inbox.len());
+        let count = self.shortened(count);
+        let socket = self.net.socket(id);
+        let (front, back) = socket.inbox.as_slices();
+        let first = count.min(front.len());
+        into(&front[..first]);
+        if count > first {
+            into(&back[..count - first]);
+        }
+        if !peek {
+            socket.inbox.drain(..count);
+            self.read_by_other(id, count);
+        }
+        Ok(Some(count))
+    }
+
+    /// The other end of `id` has room for `count` bytes more.
+    fn read_by_other(&mut self, id: u32, count: usize) {
+        let Some(other) = self.net.socket(id).other else { return };
+        let sender = self.net.socket(other);
+        if sender.starved {
+            sender.starved = false;
+            let host = sender.host;
+            self.send_packet(id, host, other, What::Room(count));
+        } else {
+            sender.unread -= count.min(sender.unread);
+        }
+    }
+
+    /// Sends what fits of `total` bytes; `copy` gives a range of them.
+    pub(crate) fn send(
+        &mut self,
+        id: u32,
+        total: usize,
+        copy: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<Option<usize>, Errno> {
+        self.maybe_reset(id);
+        let buffer = self.options.buffer;
+        let socket = self.net.socket(id);
+        match socket.role {
+            Role::Stream => {}
+            Role::Connecting => return Ok(None),
+            Role::Listener { .. } => return Err(libc::ENOTCONN),
+            Role::Fresh => return Err(socket.error.take().unwrap_or(libc::ENOTCONN)),
+        }
+        if let Some(errno) = socket.error.take() {
+            return Err(errno);
+        }
+        if socket.write_shut || socket.reset {
+            return Err(libc::EPIPE);
+        }
+        if total == 0 {
+            return Ok(Some(0));
+        }
+        let room = buffer.saturating_sub(socket.unread);
+        if room == 0 {
+            socket.starved = true;
+            return Ok(None);
+        }
+        let count = self.shortened(total.min(room));
+        let bytes = copy(count);
+        self.note(mix_bytes(0, &bytes));
+        let socket = self.net.socket(id);
+        socket.unread += count;
+        if let Some(other) = socket.other {
+            let host = self.net.socket(other).host;
+            self.send_packet(id, host, other, What::Data(bytes));
+        }
+        Ok(Some(count))
+    }
+
+    /// Accepts a connection that waits: its socket, with a descriptor, and the other side's address.
+    pub(crate) fn accept(&mut self, id: u32) -> Result<Option<(u32, SocketAddr)>, Errno> {
+        let limit = self.options.descriptors;
+        let socket = self.net.socket(id);
+        let host = socket.host;
+        let Role::Listener { queue, .. } = &mut socket.role else { return Err(libc::EINVAL) };
+        let Some(&waiting) = queue.front() else { return Ok(None) };
+        self.net.open(host, waiting, limit)?;
+        if let Role::Listener { queue, .. } = &mut self.net.socket(id).role {
+            queue.pop_front();
+        }
+        let peer = self.net.socket(waiting).peer.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        Ok(Some((waiting, peer)))
+    }
+
+    /// How connecting went; `None`: not known yet.
+    pub(crate) fn connected(&mut self, id: u32) -> Result<Option<()>, Errno> {
+        let socket = self.net.socket(id);
+        if let Some(errno) = socket.error.take() {
+            return Err(errno);
+        }
+        match socket.role {
+            Role::Stream => Ok(Some(())),
+            Role::Connecting => Ok(None),
+            _ => Err(libc::ENOTCONN),
+        }
+    }
+
+    pub(crate) fn shutdown_socket(&mut self, id: u32, how: Shutdown) -> Result<(), Errno> {
+        let socket = self.net.socket(id);
+        if !matches!(socket.role, Role::Stream) || socket.reset {
+            return Err(libc::ENOTCONN);
+        }
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            socket.read_shut = true;
+        }
+        if matches!(how, Shutdown::Write | Shutdown::Both) && !socket.write_shut {
+            socket.write_shut = true;
+            if let Some(other) = socket.other {
+                let host = self.net.socket(other).host;
+                self.send_packet(id, host, other, What::Fin);
+            }
+        }
+        self.both(id);
+        Ok(())
+    }
+
+    // ---- readiness ----
+
+    /// Tells who waits to read.
+    pub(crate) fn readable(&mut self, id: u32) {
+        let waiting = std::mem::take(&mut self.net.socket(id).readers);
+        for &op in &waiting {
+            self.op_ready(op);
+        }
+        self.net.socket(id).readers = recycled(waiting);
+    }
+
+    /// Tells who waits to write.
+    pub(crate) fn writable(&mut self, id: u32) {
+        let waiting = std::mem::take(&mut self.net.socket(id).writers);
+        for &op in &waiting {
+            self.op_ready(op);
+        }
+        self.net.socket(id).writers = recycled(waiting);
+    }
+
+    /// Tells both.
+    pub(crate) fn both(&mut self, id: u32) {
+        self.readable(id);
+        self.writable(id);
+    }
+}
+
+/// The same allocation, empty.
+fn recycled<T>(mut list: Vec<T>) -> Vec<T> {
+    list.clear();
+    list
+}

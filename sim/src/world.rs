@@ -1,0 +1,654 @@
+//! The world of one execution: its threads, who is runnable, who runs next, who waits for what.
+//!
+//! Everything here runs on the simulated thread that asks (or on the job's own thread before the first and after the last), so there
+//! is no lock. Nothing here switches: [`crate::thread::Executor`] does, to the thread that [`World::decide`] or [`World::pick`] names.
+
+use std::panic::Location;
+
+use pirn::trace::Event;
+
+use crate::check::{Checker, Violation};
+use crate::choice::{Entry, Key, Kind, Source, offer};
+use crate::clock::{Due, Queue};
+use crate::driver::Driver;
+use crate::net::Net;
+use crate::options::{Options, Preempt};
+use crate::replay::Mismatch;
+use crate::report::Verdict;
+use crate::rng::mix;
+use crate::set::Set;
+use crate::tso::Buffers;
+
+/// No thread.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Rounds in which every runnable thread spun before that counts as a livelock, or time is moved.
+const SPIN_ROUNDS: u32 = 100;
+
+/// Points between two digests.
+pub(crate) const DIGEST_POINTS: u64 = 1024;
+
+/// What a blocked thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// A core lock or condition variable.
+    Address(usize),
+    /// A futex: a user's lock, or thread parking.
+    Futex(usize),
+    /// A driver.
+    Driver(u32),
+    /// The end of a thread.
+    Join(u32),
+    /// A moment: it computes or sleeps.
+    Busy,
+}
+
+/// Where a thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Ready,
+    Blocked { why: Why, until: u64 },
+    Finished,
+}
+
+/// A destructor of a thread-local, with its object.
+pub(crate) type Destructor = (unsafe extern "C" fn(*mut u8), *mut u8);
+
+/// A simulated thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) host: u32,
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) fiber: u32,
+    /// Its last point.
+    pub(crate) at: Option<&'static Location<'static>>,
+    /// Events it emitted, and choices it asked for since the last.
+    pub(crate) events: u32,
+    pub(crate) since: u32,
+    /// Counts its blocks, so that a late timeout meets the right one.
+    pub(crate) blocks: u32,
+    /// How its last block ended.
+    pub(crate) woken: bool,
+    /// Random numbers it took.
+    pub(crate) entropy: u64,
+    /// Times it read the clock since its last progress.
+    pub(crate) clock_reads: u32,
+    pub(crate) destructors: Vec<Destructor>,
+    /// Its last panic, for the verdict if nobody catches it.
+    pub(crate) panic: Option<String>,
+}
+
+/// A host of the world.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) checker: Checker,
+    pub(crate) main: u32,
+    pub(crate) returned: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Counts executions in this process; tells handles of an earlier one apart.
+    pub(crate) run: u64,
+    pub(crate) options: Options,
+    pub(crate) source: Source,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) ready: Set,
+    pub(crate) spun: Set,
+    spin_rounds: u32,
+    pub(crate) current: u32,
+    pub(crate) next: u32,
+    pub(crate) now: u64,
+    pub(crate) due: Queue,
+    pub(crate) points: u64,
+    pub(crate) switches: u64,
+    pub(crate) events: u64,
+    rolling: u64,
+    pub(crate) digests: Vec<u64>,
+    pub(crate) event_digest: u64,
+    pub(crate) tso: Buffers,
+    /// Who waits at which address, longest first, with the bits of a futex.
+    waiters: Vec<(usize, u32, u32)>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) hosts_left: usize,
+    pub(crate) failure: Option<Verdict>,
+    pub(crate) mismatch: Option<Mismatch>,
+    pub(crate) net: Net,
+    pub(crate) drivers: Vec<Driver>,
+    /// The events so far, if they were asked for.
+    pub(crate) log: Option<Vec<(u64, u32, Event)>>,
+}
+
+impl World {
+    /// A world without an execution.
+    pub(crate) fn idle(options: Options) -> Self {
+        Self {
+            run: 0,
+            options,
+            source: Source::idle(),
+            entries: Vec::new(),
+            threads: Vec::new(),
+            ready: Set::default(),
+            spun: Set::default(),
+            spin_rounds: 0,
+            current: 0,
+            next: NONE,
+            now: 0,
+            due: Queue::default(),
+            points: 0,
+            switches: 0,
+            events: 0,
+            rolling: 0,
+            digests: Vec::new(),
+            event_digest: 0,
+            tso: Buffers::default(),
+            waiters: Vec::new(),
+            hosts: Vec::new(),
+            hosts_left: 0,
+            failure: None,
+            mismatch: None,
+            net: Net::default(),
+            drivers: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// Makes this the world of a new execution, with what it may re-use of the old one.
+    pub(crate) fn reset(&mut self, run: u64, options: Options, source: Source) {
+        let Self { entries, threads, ready, spun, due, digests, tso, waiters, hosts, drivers, net, .. } =
+            self;
+        entries.clear();
+        threads.clear();
+        ready.clear();
+        spun.clear();
+        due.clear();
+        digests.clear();
+        tso.clear();
+        waiters.clear();
+        hosts.clear();
+        drivers.clear();
+        net.clear();
+        self.run = run;
+        self.options = options;
+        self.source = source;
+        self.spin_rounds = 0;
+        self.current = 0;
+        self.next = NONE;
+        self.now = 0;
+        self.points = 0;
+        self.switches = 0;
+        self.events = 0;
+        self.rolling = 0;
+        self.event_digest = 0;
+        self.hosts_left = 0;
+        self.failure = None;
+        self.mismatch = None;
+        self.log = None;
+    }
+
+    /// The running thread.
+    #[inline]
+    pub(crate) fn me(&mut self) -> &mut Thread {
+        &mut self.threads[self.current as usize]
+    }
+
+    /// The host of the running thread.
+    #[inline]
+    pub(crate) fn my_host(&self) -> u32 {
+        self.threads[self.current as usize].host
+    }
+
+    /// A new runnable thread.
+    pub(crate) fn add_thread(&mut self, host: u32, name: String, fiber: u32) -> u32 {
+        let number = self.threads.len() as u32;
+        self.threads.push(Thread {
+            host,
+            name,
+            state: State::Ready,
+            fiber,
+            at: None,
+            events: 0,
+            since: 0,
+            blocks: 0,
+            woken: false,
+            entropy: 0,
+            clock_reads: 0,
+            destructors: Vec::new(),
+            panic: None,
+        });
+        self.ready.insert(number);
+        self.progress();
+        if let Source::Draw(draw) = &mut self.source {
+            draw.thread();
+        }
+        number
+    }
+
+    /// The running thread ends.
+    pub(crate) fn finish_thread(&mut self) {
+        let me = self.current;
+        self.tso.drain(me);
+        self.threads[me as usize].state = State::Finished;
+        self.ready.remove(me);
+        self.spun.remove(me);
+        self.progress();
+        let joiners: Vec<u32> = self.blocked_on(Why::Join(me));
+        for joiner in joiners {
+            self.make_ready(joiner, true);
+        }
+        let host = self.threads[me as usize].host as usize;
+        let host = &mut self.hosts[host];
+        host.checker.thread_gone(me);
+        if host.main == me && !host.returned {
+            host.returned = true;
+            self.hosts_left -= 1;
+            if let Err(violation) = host.checker.end() {
+                self.violated(violation);
+            }
+        }
+    }
+
+    fn blocked_on(&self, what: Why) -> Vec<u32> {
+        (0..self.threads.len() as u32)
+            .filter(|&n| matches!(self.threads[n as usize].state, State::Blocked { why, .. } if why == what))
+            .collect()
+    }
+
+    /// Something happened that a spinning thread may wait for.
+    #[inline]
+    pub(crate) fn progress(&mut self) {
+        self.spin_rounds = 0;
+        self.spun.clear();
+    }
+
+    // ---- choices ----
+
+    #[inline]
+    fn key(&mut self) -> Key {
+        let thread = self.current;
+        let me = &mut self.threads[thread as usize];
+        me.since += 1;
+        Key { thread, event: me.events, nth: me.since }
+    }
+
+    #[inline]
+    pub(crate) fn record(&mut self, key: Key, kind: Kind, offer: u32, rank: u32) {
+        let Key { thread, event, nth } = key;
+        self.entries.push(Entry { thread, event, nth, kind, offer, rank });
+    }
+
+    /// A choice among `options` that falls on another than the default with a chance of `permille`.
+    #[inline]
+    pub(crate) fn rarely(&mut self, kind: Kind, options: u32, permille: u32) -> u32 {
+        if permille == 0 || options < 2 {
+            return 0;
+        }
+        self.choose(kind, options, |draw| draw.rarely(options, permille))
+    }
+
+    /// A choice among `options`, all alike.
+    pub(crate) fn uniform(&mut self, kind: Kind, options: u32) -> u32 {
+        if options < 2 {
+            return 0;
+        }
+        self.choose(kind, options, |draw| draw.uniform(options))
+    }
+
+    #[inline]
+    fn choose(
+        &mut self,
+        kind: Kind,
+        options: u32,
+        draw: impl FnOnce(&mut crate::strategy::Draw) -> u32,
+    ) -> u32 {
+        let key = self.key();
+        let rank = match &mut self.source {
+            Source::Draw(source) => draw(source),
+            Source::Follow(follow) => match follow.at(key, kind, || offer(options, 0)) {
+                Ok(rank) if rank < options => rank,
+                Ok(rank) => {
+                    let error = Mismatch::impossible(key, kind, rank, options);
+                    self.differs(error);
+                    0
+                }
+                Err(mismatch) => {
+                    self.differs(mismatch);
+                    0
+                }
+            },
+        };
+        if rank != 0 {
+            self.record(key, kind, offer(options, 0), rank);
+        }
+        rank
+    }
+
+    /// Who runs at this point: [`NONE`] if the run is over.
+    #[inline]
+    pub(crate) fn decide(&mut self) -> u32 {
+        if self.options.slow > 0 && !self.due.is_empty() {
+            self.slow();
+        }
+        if self.failure.is_some() {
+            return NONE;
+        }
+        if self.ready.count() < 2 {
+            return self.current;
+        }
+        let current = self.current;
+        let key = self.key();
+        self.ready.remove(current);
+        let others = self.ready.count_without(&self.spun);
+        let mut next = current;
+        if others > 0 {
+            match &mut self.source {
+                Source::Draw(draw) => next = draw.switch(current, &self.ready, &self.spun, self.points),
+                Source::Follow(follow) => {
+                    let (ready, spun) = (&self.ready, &self.spun);
+                    let what = || offer(others + 1, ready.hash_without(spun));
+                    match follow.at(key, Kind::Switch, what) {
+                        Ok(0) => {}
+                        Ok(rank) => match self.ready.nth_without(&self.spun, rank - 1) {
+                            Some(other) => next = other,
+                            None => {
+                                let error = Mismatch::impossible(key, Kind::Switch, rank, others + 1);
+                                self.differs(error);
+                                next = NONE;
+                            }
+                        },
+                        Err(mismatch) => {
+                            self.differs(mismatch);
+                            next = NONE;
+                        }
+                    }
+                }
+            }
+            if next != current && next != NONE {
+                let rank = 1 + self.ready.rank_without(&self.spun, next);
+                let what = offer(others + 1, self.ready.hash_without(&self.spun));
+                self.record(key, Kind::Switch, what, rank);
+            }
+        }
+        self.ready.insert(current);
+        next
+    }
+
+    #[cold]
+    fn slow(&mut self) {
+        if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
+            self.advance();
+        }
+    }
+
+    /// Who runs now that the running thread can't: time moves if it must. [`NONE`] if the run is over.
+    pub(crate) fn pick(&mut self) -> u32 {
+        loop {
+            if self.failure.is_some() || self.hosts_left == 0 {
+                return NONE;
+            }
+            if self.ready.count() > 0 {
+                return self.pick_ready();
+            }
+            self.check_all(|checker, now| checker.idle(now));
+            if self.failure.is_some() {
+                return NONE;
+            }
+            if !self.advance() {
+                self.check_all(|checker, now| checker.quiescent(now));
+                if self.failure.is_none() {
+                    let report = self.describe_threads();
+                    self.fail(Verdict::Deadlock(format!(
+                        "every thread is blocked and nothing is due\n{report}"
+                    )));
+                }
+                return NONE;
+            }
+        }
+    }
+
+    fn pick_ready(&mut self) -> u32 {
+        let mut count = self.ready.count_without(&self.spun);
+        if count == 0 {
+            self.spun.clear();
+            count = self.ready.count();
+        }
+        if count == 1 {
+            return self.ready.nth_without(&self.spun, 0).unwrap_or(NONE);
+        }
+        let key = self.key();
+        let base = self.ready.rank_without(&self.spun, self.current + 1) % count;
+        let what = offer(count, self.ready.hash_without(&self.spun));
+        let rank = match &mut self.source {
+            Source::Draw(draw) => match draw.next(&self.ready, &self.spun) {
+                Some(next) => (self.ready.rank_without(&self.spun, next) + count - base) % count,
+                None => 0,
+            },
+            Source::Follow(follow) => match follow.at(key, Kind::Next, || what) {
+                Ok(rank) if rank < count => rank,
+                Ok(rank) => {
+                    self.differs(Mismatch::impossible(key, Kind::Next, rank, count));
+                    return NONE;
+                }
+                Err(mismatch) => {
+                    self.differs(mismatch);
+                    return NONE;
+                }
+            },
+        };
+        if rank != 0 {
+            self.record(key, Kind::Next, what, rank);
+        }
+        self.ready.nth_without(&self.spun, (rank + base) % count).unwrap_or(NONE)
+    }
+
+    /// A turn of a spin loop of the running thread: who runs.
+    pub(crate) fn spin(&mut self) -> u32 {
+        let current = self.current;
+        self.spun.insert(current);
+        if let Source::Draw(draw) = &mut self.source {
+            draw.spun(current);
+        }
+        if self.ready.count_without(&self.spun) == 0 {
+            self.spun.clear();
+            self.spin_rounds += 1;
+            if self.spin_rounds >= SPIN_ROUNDS {
+                self.spin_rounds = 0;
+                if !self.advance() {
+                    let report = self.describe_threads();
+                    self.fail(Verdict::Livelock(format!(
+                        "every runnable thread has spun {SPIN_ROUNDS} times and nothing is due\n{report}"
+                    )));
+                }
+            }
+        }
+        self.pick()
+    }
+
+    // ---- points ----
+
+    /// Counts a point of the running thread.
+    #[inline]
+    pub(crate) fn count(&mut self, access: u32, at: &'static Location<'static>) {
+        self.points += 1;
+        let what = (u64::from(self.current) << 40) | (u64::from(access) << 32) | u64::from(at.line());
+        self.rolling = mix(self.rolling, what);
+        self.me().at = Some(at);
+        if self.points.is_multiple_of(DIGEST_POINTS) {
+            self.digest();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn digest(&mut self) {
+        let digest = mix(self.rolling, self.event_digest);
+        if let Source::Follow(follow) = &self.source
+            && let Err(mismatch) = follow.digest(self.digests.len(), digest)
+        {
+            self.differs(mismatch);
+        }
+        self.digests.push(digest);
+        if self.points >= self.options.max_points {
+            let report = self.describe_threads();
+            self.fail(Verdict::Livelock(format!(
+                "no end after {} points, the limit (Simulation::max_points)\n{report}",
+                self.points
+            )));
+        }
+    }
+
+    /// Something of the world's own enters the digest of the events.
+    #[inline]
+    pub(crate) fn note(&mut self, what: u64) {
+        self.event_digest = mix(mix(self.event_digest, u64::from(self.current)), what);
+    }
+
+    /// Whether points switch.
+    #[inline]
+    pub(crate) fn everywhere(&self) -> bool {
+        self.options.preempt == Preempt::Everywhere
+    }
+
+    // ---- blocking ----
+
+    /// The running thread waits.
+    pub(crate) fn block(&mut self, why: Why, until: u64, bits: u32) {
+        let me = self.current;
+        self.tso.drain(me);
+        self.progress();
+        self.ready.remove(me);
+        let thread = &mut self.threads[me as usize];
+        thread.state = State::Blocked { why, until };
+        thread.blocks += 1;
+        thread.woken = false;
+        thread.clock_reads = 0;
+        let block = thread.blocks;
+        if until != u64::MAX {
+            self.due.push(until.max(self.now), Due::Thread { thread: me, block });
+        }
+        if let Why::Address(address) | Why::Futex(address) = why {
+            self.waiters.push((address, me, bits));
+        }
+    }
+
+    /// A blocked thread becomes runnable.
+    pub(crate) fn make_ready(&mut self, thread: u32, woken: bool) {
+        let record = &mut self.threads[thread as usize];
+        let State::Blocked { why, .. } = record.state else { return };
+        record.state = State::Ready;
+        record.woken = woken;
+        if matches!(why, Why::Address(_) | Why::Futex(_)) {
+            self.waiters.retain(|&(_, waiter, _)| waiter != thread);
+        }
+        self.ready.insert(thread);
+        self.progress();
+    }
+
+    /// A block's limit has come.
+    pub(crate) fn time_out(&mut self, thread: u32, block: u32) {
+        if self.still_blocked(thread, block) {
+            self.make_ready(thread, false);
+        }
+    }
+
+    /// Whether a thread is in its block number `block`.
+    pub(crate) fn still_blocked(&self, thread: u32, block: u32) -> bool {
+        let record = &self.threads[thread as usize];
+        record.blocks == block && matches!(record.state, State::Blocked { .. })
+    }
+
+    /// Wakes up to `count` who wait at `address` for one of `bits`; returns how many.
+    #[inline]
+    pub(crate) fn wake(&mut self, address: usize, count: u32, bits: u32) -> u32 {
+        if self.waiters.is_empty() { 0 } else { self.wake_some(address, count, bits) }
+    }
+
+    fn wake_some(&mut self, address: usize, count: u32, bits: u32) -> u32 {
+        let mut woken = 0;
+        while woken < count {
+            let fits = |&&(at, _, mask): &&(usize, u32, u32)| at == address && mask & bits != 0;
+            let options = self.waiters.iter().filter(fits).count() as u32;
+            if options == 0 {
+                break;
+            }
+            let rank = if options <= count - woken { 0 } else { self.uniform(Kind::Waiter, options) };
+            let Some(&(_, thread, _)) = self.waiters.iter().filter(fits).nth(rank as usize) else { break };
+            self.make_ready(thread, true);
+            woken += 1;
+        }
+        woken
+    }
+
+    // ---- store buffers ----
+
+    /// Perhaps drains somebody's oldest store at a point.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn maybe_drain(&mut self) {
+        let options = 1 + self.tso.threads();
+        let rank = self.rarely(Kind::Drain, options, self.options.tso_drain);
+        if rank > 0
+            && let Some(thread) = self.tso.thread(rank - 1)
+        {
+            self.tso.drain_oldest(thread);
+        }
+    }
+
+    /// The running thread stored over `old`.
+    pub(crate) fn stored(&mut self, address: usize, old: u64) {
+        let me = self.current;
+        if self.tso.has(me) || self.rarely(Kind::Hold, 2, self.options.tso_hold) != 0 {
+            self.tso.store(me, address, old);
+        } else {
+            self.tso.others_drain(me, address);
+        }
+    }
+
+    // ---- failures ----
+
+    /// Ends the run. The first failure stays.
+    #[cold]
+    pub(crate) fn fail(&mut self, verdict: Verdict) {
+        if self.failure.is_none() {
+            self.failure = Some(verdict);
+        }
+    }
+
+    /// Ends the run with a broken invariant.
+    #[cold]
+    pub(crate) fn violated(&mut self, violation: Violation) {
+        self.fail(Verdict::Violation(violation));
+    }
+
+    /// Ends a replay that differs.
+    #[cold]
+    pub(crate) fn differs(&mut self, mismatch: Mismatch) {
+        if self.mismatch.is_none() && self.failure.is_none() {
+            self.fail(Verdict::Unsupported(format!("the replay differs: {mismatch}")));
+            self.mismatch = Some(mismatch);
+        }
+    }
+
+    /// Asks the checkers of all hosts that have not returned.
+    pub(crate) fn check_all(&mut self, mut check: impl FnMut(&mut Checker, u64) -> Result<(), Violation>) {
+        let now = self.now;
+        for at in 0..self.hosts.len() {
+            let host = &mut self.hosts[at];
+            if !host.returned
+                && let Err(violation) = check(&mut host.checker, now)
+            {
+                self.violated(violation);
+                return;
+            }
+        }
+    }
+
+    /// The digest of the whole run so far.
+    pub(crate) fn final_digest(&self) -> u64 {
+        mix(mix(self.event_digest, self.events), self.now)
+    }
+}
