@@ -18,6 +18,8 @@ extern crate alloc;
 mod queue;
 #[path = "../../src/sleep/mod.rs"]
 mod sleep;
+#[path = "../../src/task/state.rs"]
+mod state;
 mod sync;
 
 mod models;

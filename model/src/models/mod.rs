@@ -7,6 +7,7 @@ mod lifo;
 mod node;
 mod ring;
 mod sleep;
+mod task;
 
 /// Explores `model` with at most `preemptions` preemptions an execution (`None`: all there are).
 fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
