@@ -2,6 +2,7 @@
 //!
 //! The live path is one test of a process-wide flag; everything else is cold and out of line.
 
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::sync::atomic as real;
@@ -14,20 +15,40 @@ use super::hook::{Access, Hook, current, simulated};
 use super::{Debt, Ghost};
 use crate::trace::Event;
 
-macro_rules! live_or {
-    ($live:expr, $hook:ident => $simulated:expr) => {{
-        if simulated() {
-            #[cold]
-            #[inline(never)]
-            fn hook() -> Option<&'static dyn Hook> {
-                current()
-            }
-            if let Some($hook) = hook() {
-                return $simulated;
-            }
-        }
-        $live
-    }};
+/// Calls the cold twin of an operation if this process simulates. One compare and one branch on the live path: the twin is
+/// out of line with all that it needs, so that the live path stays small enough to be inlined.
+macro_rules! or_cold {
+    ($live:expr, $cold:expr) => {
+        if simulated() { $cold } else { $live }
+    };
+}
+
+/// The point before a read-modify-write.
+#[cold]
+#[inline(never)]
+fn rmw(address: usize, at: &'static Location<'static>) {
+    if let Some(hook) = current() {
+        hook.point(Access::Rmw, address, at);
+        hook.rmw(address);
+    }
+}
+
+/// An atomic ends.
+#[cold]
+#[inline(never)]
+fn forget(address: usize) {
+    if let Some(hook) = current() {
+        hook.forget(address);
+    }
+}
+
+/// A point with nothing to pass but what comes next.
+#[cold]
+#[inline(never)]
+fn point(access: Access, address: usize, at: &'static Location<'static>) -> Option<&'static dyn Hook> {
+    let hook = current()?;
+    hook.point(access, address, at);
+    Some(hook)
 }
 
 macro_rules! common {
@@ -40,7 +61,7 @@ macro_rules! common {
         impl $(<$generic>)? Drop for $name $(<$generic>)? {
             #[inline]
             fn drop(&mut self) {
-                live_or!((), hook => hook.forget(self.address()))
+                or_cold!((), forget(self.address()))
             }
         }
 
@@ -56,76 +77,86 @@ macro_rules! common {
                 self as *const Self as usize
             }
 
-            #[inline]
-            fn rmw_point(&self, hook: &dyn Hook, at: &'static Location<'static>) {
-                hook.point(Access::Rmw, self.address(), at);
-                hook.rmw(self.address());
-            }
-
             /// Loads the value.
             #[inline]
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                live_or!(self.0.load(order), hook => {
-                    hook.point(Access::Load, self.address(), Location::caller());
-                    match hook.load(self.address()) {
-                        Some(old) => ($from)(old),
-                        None => self.0.load(order),
-                    }
-                })
+                or_cold!(self.0.load(order), self.load_cold(order, Location::caller()))
+            }
+
+            #[cold]
+            #[inline(never)]
+            fn load_cold(&self, order: Ordering, at: &'static Location<'static>) -> $value {
+                let Some(hook) = current() else { return self.0.load(order) };
+                hook.point(Access::Load, self.address(), at);
+                match hook.load(self.address()) {
+                    Some(old) => ($from)(old),
+                    None => self.0.load(order),
+                }
             }
 
             /// Stores `value`.
             #[inline]
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                live_or!(self.0.store(value, order), hook => {
-                    hook.point(Access::Store, self.address(), Location::caller());
-                    let old = self.0.swap(value, Ordering::SeqCst);
-                    hook.stored(self.address(), ($to)(old), ($to)(value));
-                })
+                or_cold!(self.0.store(value, order), self.store_cold(value, order, Location::caller()))
+            }
+
+            #[cold]
+            #[inline(never)]
+            fn store_cold(&self, value: $value, order: Ordering, at: &'static Location<'static>) {
+                let Some(hook) = current() else { return self.0.store(value, order) };
+                hook.point(Access::Store, self.address(), at);
+                let old = self.0.swap(value, Ordering::SeqCst);
+                hook.stored(self.address(), ($to)(old), ($to)(value));
             }
 
             /// Replaces the value.
             #[inline]
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                live_or!(self.0.swap(value, order), hook => {
-                    self.rmw_point(hook, Location::caller());
-                    self.0.swap(value, order)
-                })
+                if simulated() {
+                    rmw(self.address(), Location::caller());
+                }
+                self.0.swap(value, order)
             }
 
             /// Replaces the value if it is `old`.
             #[inline]
             #[track_caller]
             pub fn compare_exchange(
-                &self, old: $value, new: $value, success: Ordering, failure: Ordering,
+                &self,
+                old: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
             ) -> Result<$value, $value> {
-                live_or!(self.0.compare_exchange(old, new, success, failure), hook => {
-                    self.rmw_point(hook, Location::caller());
-                    self.0.compare_exchange(old, new, success, failure)
-                })
+                if simulated() {
+                    rmw(self.address(), Location::caller());
+                }
+                self.0.compare_exchange(old, new, success, failure)
             }
 
-            /// Replaces the value if it is `old`; may fail without a reason.
+            /// Replaces the value if it is `old`; may fail without a reason, on machines that do.
             #[inline]
             #[track_caller]
             pub fn compare_exchange_weak(
-                &self, old: $value, new: $value, success: Ordering, failure: Ordering,
+                &self,
+                old: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
             ) -> Result<$value, $value> {
-                live_or!(self.0.compare_exchange_weak(old, new, success, failure), hook => {
-                    self.rmw_point(hook, Location::caller());
-                    self.0.compare_exchange(old, new, success, failure)
-                })
+                if simulated() {
+                    rmw(self.address(), Location::caller());
+                }
+                self.0.compare_exchange_weak(old, new, success, failure)
             }
 
             /// The value, through an exclusive borrow.
             #[inline]
             pub fn get_mut(&mut self) -> &mut $value {
-                if simulated() && let Some(hook) = current() {
-                    hook.forget(self.address());
-                }
+                or_cold!((), forget(self.address()));
                 self.0.get_mut()
             }
         }
@@ -140,10 +171,10 @@ macro_rules! arithmetic {
                 #[inline]
                 #[track_caller]
                 pub fn $method(&self, value: $value, order: Ordering) -> $value {
-                    live_or!(self.0.$method(value, order), hook => {
-                        self.rmw_point(hook, Location::caller());
-                        self.0.$method(value, order)
-                    })
+                    if simulated() {
+                        rmw(self.address(), Location::caller());
+                    }
+                    self.0.$method(value, order)
                 }
             )*
         }
@@ -166,20 +197,25 @@ arithmetic!(AtomicUsize, usize, fetch_add fetch_sub fetch_or fetch_and fetch_xor
 #[inline]
 #[track_caller]
 pub fn fence(order: Ordering) {
-    live_or!(real::fence(order), hook => {
-        hook.point(Access::Fence, 0, Location::caller());
-        if order == Ordering::SeqCst {
-            hook.fence();
-        }
-        real::fence(order);
-    })
+    if simulated()
+        && let Some(hook) = point(Access::Fence, 0, Location::caller())
+        && order == Ordering::SeqCst
+    {
+        hook.fence();
+    }
+    real::fence(order);
 }
 
 /// A hint that this thread waits for another one.
 #[inline]
 #[track_caller]
 pub fn spin_loop() {
-    live_or!(core::hint::spin_loop(), hook => hook.spin(Location::caller()))
+    if simulated()
+        && let Some(hook) = current()
+    {
+        return hook.spin(Location::caller());
+    }
+    core::hint::spin_loop();
 }
 
 /// A cell whose accesses are closures, so that loom can watch them.
@@ -221,7 +257,8 @@ pub struct Mutex<T: ?Sized>(sync::Mutex<T>);
 #[derive(Debug)]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    guard: Option<sync::MutexGuard<'a, T>>,
+    /// Taken out by `release` and `into_real` only, which forget the rest.
+    guard: ManuallyDrop<sync::MutexGuard<'a, T>>,
 }
 
 impl<T> Mutex<T> {
@@ -241,8 +278,14 @@ impl<T: ?Sized> Mutex<T> {
         &raw const self.0 as *const () as usize
     }
 
+    #[inline(always)]
     fn guarded<'a>(&'a self, guard: sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        MutexGuard { mutex: self, guard: Some(guard) }
+        MutexGuard { mutex: self, guard: ManuallyDrop::new(guard) }
+    }
+
+    #[inline]
+    fn lock_real(&self) -> sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_real(&self) -> Option<sync::MutexGuard<'_, T>> {
@@ -253,12 +296,14 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    fn lock_simulated(&self, hook: &dyn Hook, at: &'static Location<'static>) -> MutexGuard<'_, T> {
-        hook.point(Access::Lock, self.address(), at);
+    #[cold]
+    #[inline(never)]
+    fn lock_cold(&self, at: &'static Location<'static>) -> sync::MutexGuard<'_, T> {
+        let Some(hook) = point(Access::Lock, self.address(), at) else { return self.lock_real() };
         hook.fence();
         loop {
             if let Some(guard) = self.try_real() {
-                return self.guarded(guard);
+                return guard;
             }
             hook.block(self.address(), None, at);
         }
@@ -268,21 +313,19 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        live_or!(
-            self.guarded(self.0.lock().unwrap_or_else(PoisonError::into_inner)),
-            hook => self.lock_simulated(hook, Location::caller())
-        )
+        self.guarded(or_cold!(self.lock_real(), self.lock_cold(Location::caller())))
     }
 
     /// Takes the lock if it is free.
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        live_or!(self.try_real().map(|guard| self.guarded(guard)), hook => {
-            hook.point(Access::Lock, self.address(), Location::caller());
+        if simulated()
+            && let Some(hook) = point(Access::Lock, self.address(), Location::caller())
+        {
             hook.fence();
-            self.try_real().map(|guard| self.guarded(guard))
-        })
+        }
+        self.try_real().map(|guard| self.guarded(guard))
     }
 
     /// The value, through an exclusive borrow.
@@ -291,12 +334,34 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-impl<T: ?Sized> MutexGuard<'_, T> {
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// The guard without the points.
+    fn into_real(self) -> sync::MutexGuard<'a, T> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once: `this` is never dropped nor used again.
+        unsafe { ManuallyDrop::take(&mut this.guard) }
+    }
+
     /// Lets go of the lock and wakes who waits for it, without a point of its own.
-    fn release(&mut self, hook: &dyn Hook) {
+    fn release(self, hook: &dyn Hook) {
+        let mutex = self.mutex;
         hook.fence();
-        self.guard = None;
-        hook.wake(self.mutex.address(), false);
+        drop(self.into_real());
+        hook.wake(mutex.address(), false);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drop_cold(&mut self) {
+        let hook = point(Access::Unlock, self.mutex.address(), Location::caller());
+        if let Some(hook) = hook {
+            hook.fence();
+        }
+        // SAFETY: called by `drop` alone, which does nothing after it.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
+        if let Some(hook) = hook {
+            hook.wake(self.mutex.address(), false);
+        }
     }
 }
 
@@ -304,26 +369,22 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
-        self.guard.as_ref().expect("a lock guard is used after its release")
+        &self.guard
     }
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().expect("a lock guard is used after its release")
+        &mut self.guard
     }
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        live_or!((), hook => {
-            if self.guard.is_some() {
-                hook.point(Access::Unlock, self.mutex.address(), Location::caller());
-                self.release(hook);
-            }
-        })
+        // SAFETY: the guard is dropped here, or by `drop_cold`, and nowhere else but where this drop is forgotten.
+        or_cold!(unsafe { ManuallyDrop::drop(&mut self.guard) }, self.drop_cold());
     }
 }
 
@@ -344,28 +405,27 @@ impl Condvar {
     fn wait_simulated<'a, T>(
         &self,
         hook: &dyn Hook,
-        mut guard: MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         limit: Option<Duration>,
         at: &'static Location<'static>,
     ) -> (MutexGuard<'a, T>, bool) {
         hook.point(Access::Wait, self.address(), at);
         let mutex = guard.mutex;
         guard.release(hook);
-        drop(guard);
         let woken = hook.block(self.address(), limit, at);
-        (mutex.lock_simulated(hook, at), !woken)
+        (mutex.guarded(mutex.lock_cold(at)), !woken)
     }
 
     /// Lets go of the lock, waits for a notification, takes the lock again.
     #[track_caller]
-    pub fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         if simulated()
             && let Some(hook) = current()
         {
             return self.wait_simulated(hook, guard, None, Location::caller()).0;
         }
         let mutex = guard.mutex;
-        let inner = guard.guard.take().expect("a lock guard is used after its release");
+        let inner = guard.into_real();
         mutex.guarded(self.0.wait(inner).unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -373,7 +433,7 @@ impl Condvar {
     #[track_caller]
     pub fn wait_timeout<'a, T>(
         &self,
-        mut guard: MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         limit: Duration,
     ) -> (MutexGuard<'a, T>, bool) {
         if simulated()
@@ -382,7 +442,7 @@ impl Condvar {
             return self.wait_simulated(hook, guard, Some(limit), Location::caller());
         }
         let mutex = guard.mutex;
-        let inner = guard.guard.take().expect("a lock guard is used after its release");
+        let inner = guard.into_real();
         let (inner, result) = self.0.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner);
         (mutex.guarded(inner), result.timed_out())
     }
@@ -390,36 +450,54 @@ impl Condvar {
     /// Wakes one waiter.
     #[track_caller]
     pub fn notify_one(&self) {
-        live_or!(self.0.notify_one(), hook => {
-            hook.point(Access::Notify, self.address(), Location::caller());
-            hook.wake(self.address(), false);
-        })
+        or_cold!(self.0.notify_one(), self.notify_cold(false, Location::caller()));
     }
 
     /// Wakes all waiters.
     #[track_caller]
     pub fn notify_all(&self) {
-        live_or!(self.0.notify_all(), hook => {
-            hook.point(Access::Notify, self.address(), Location::caller());
-            hook.wake(self.address(), true);
-        })
+        or_cold!(self.0.notify_all(), self.notify_cold(true, Location::caller()));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify_cold(&self, all: bool, at: &'static Location<'static>) {
+        match point(Access::Notify, self.address(), at) {
+            Some(hook) => hook.wake(self.address(), all),
+            None if all => self.0.notify_all(),
+            None => self.0.notify_one(),
+        }
     }
 }
 
 /// Notes for the checkers.
 #[inline(always)]
 pub fn ghost(note: impl FnOnce() -> Ghost) {
-    live_or!((), hook => hook.ghost(note()))
+    #[cold]
+    #[inline(never)]
+    fn cold(note: impl FnOnce() -> Ghost) {
+        if let Some(hook) = current() {
+            hook.ghost(note());
+        }
+    }
+    or_cold!((), cold(note));
 }
 
 /// The calling thread takes on (`by` > 0) or pays (`by` < 0) a debt.
 #[inline(always)]
 pub fn debt(debt: Debt, by: i32) {
-    live_or!((), hook => hook.ghost(Ghost::Debt { debt, by }))
+    ghost(|| Ghost::Debt { debt, by });
 }
 
 /// Hands an event to the checkers.
 #[inline(always)]
 pub fn observe(event: &Event) {
-    live_or!((), hook => hook.event(event))
+    #[cold]
+    #[inline(never)]
+    fn cold(event: Event) {
+        if let Some(hook) = current() {
+            hook.event(&event);
+        }
+    }
+    or_cold!((), cold(*event));
 }
