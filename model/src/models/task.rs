@@ -232,11 +232,8 @@ impl Cell {
         self.memory.with_mut(|_| ());
         assert_ne!(self.stage(), Stage::Future, "a task is freed with its future");
         // SAFETY: watched by loom.
-        assert_eq!(
-            self.join_waker.with(|waker| unsafe { *waker }),
-            None,
-            "a task is freed with its join waker"
-        );
+        let waker = self.join_waker.with(|waker| unsafe { *waker });
+        assert_eq!(waker, None, "a task is freed with its join waker");
         add(&self.tally.freed);
     }
 
