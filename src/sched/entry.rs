@@ -84,8 +84,9 @@ impl Wake for Caller {
         if self.woken.swap(true, Ordering::AcqRel) {
             return;
         }
-        if with_context(|cx| self.shared.here(cx).is_some_and(|(_, seat)| seat == 0)) {
-            // The worker looks at `woken` before it searches or parks.
+        let seated_here = || with_context(|cx| self.shared.here(cx).is_some_and(|(_, seat)| seat == 0));
+        if self.seated.load(Ordering::Relaxed) && seated_here() {
+            // The worker looks at `woken` before it searches or parks. Seated and on this thread: the thread wrote that itself.
             return;
         }
         // Pairs with the fence in `on_seat`: either this sees the caller seated, or its first turn sees `woken`.
