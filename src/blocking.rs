@@ -109,7 +109,8 @@ impl Blocking {
         }
     }
 
-    /// The next call; None: closed, or idle for too long.
+    /// The next call; None: closed, or idle for too long. The thread that gets None counts no more, in the same step: a push
+    /// that finds no idle thread must see that there is room for another one.
     fn next(&self, shared: &Shared) -> Option<Task> {
         let mut state = self.state.lock();
         loop {
@@ -124,16 +125,19 @@ impl Blocking {
                 return Some(task);
             }
             if state.closed {
-                return None;
+                break;
             }
             state.idle += 1;
             let (back, late) = self.work.wait_timeout(state, shared.config.blocking_keep_alive);
             state = back;
             state.idle -= 1;
-            if late && state.queue.is_empty() && !state.closed {
-                return None;
+            if late && state.queue.is_empty() {
+                break;
             }
         }
+        state.threads -= 1;
+        self.ended.notify_all();
+        None
     }
 
     /// Cancels what is queued and waits for what has started; how many calls still run at the deadline.
@@ -175,9 +179,6 @@ fn run_thread(shared: &Arc<Shared>) {
             run(task);
         }
     });
-    let mut state = shared.blocking.state.lock();
-    state.threads -= 1;
-    shared.blocking.ended.notify_all();
 }
 
 fn run(task: Task) {
