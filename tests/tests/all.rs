@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
 mod alone;
+mod blocking;
 mod net;
 mod os;
+mod support;
