@@ -9,6 +9,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::explore;
+use crate::queue::{Injector, ring};
 use crate::sleep::{Sleep, Up};
 use crate::sync::{AtomicBool, Ordering};
 
@@ -113,6 +114,40 @@ fn push_against_falling_asleep() {
         let worker = spawn(&shared, 0);
         shared.push(0);
         shared.settle(vec![worker.join().unwrap()]);
+    });
+}
+
+/// The same with what the runtime pushes into, and looks at in S4: a ring and the injector. Every interleaving.
+#[test]
+fn real_sources() {
+    fn check<R: 'static>(push: impl FnOnce() -> R + 'static, see: impl Fn() -> bool, sleep: &Arc<Sleep>) {
+        let pushing = thread::spawn({
+            let sleep = sleep.clone();
+            move || {
+                let kept = push();
+                sleep.notify().map(|worker| sleep.deliver(worker));
+                kept
+            }
+        });
+        let found = sleep.fall_asleep(0, false) && see();
+        sleep.recheck_done();
+        let _kept = pushing.join().unwrap();
+        assert!(found || !sleep.park_begin(0), "it sleeps beside the work, and no token is on its way");
+    }
+    explore(None, || {
+        let sleep = Arc::new(Sleep::new(1));
+        let (owner, source) = ring(1, 2);
+        let push = move || {
+            owner.push(0).expect("an empty ring has room");
+            owner
+        };
+        check(push, || !source.is_empty(), &sleep);
+    });
+    explore(None, || {
+        let sleep = Arc::new(Sleep::new(1));
+        let source = Arc::new(Injector::new());
+        let pushed = source.clone();
+        check(move || pushed.push(0, |_| ()).expect("it is open"), || !source.is_empty(), &sleep);
     });
 }
 
