@@ -6,6 +6,7 @@ use std::time::Duration;
 use pirn::sync::{Access, Ghost, Hook};
 use pirn::trace::Event;
 
+use crate::report::Did;
 use crate::thread::Executor;
 use crate::world::{Why, World};
 
@@ -143,6 +144,9 @@ impl Hook for Executor {
     fn ghost(&self, note: Ghost) {
         self.aside(|world| {
             let (thread, now) = (world.current, world.now);
+            if world.log.is_some() {
+                world.log(Did::Note(note));
+            }
             let host = world.my_host() as usize;
             if let Err(violation) = world.hosts[host].checker.ghost(thread, now, note) {
                 world.violated(violation);
@@ -176,8 +180,8 @@ impl World {
         let words = event.encode();
         self.note(words[0]);
         self.note(words[1]);
-        if let Some(log) = &mut self.log {
-            log.push((now, thread, *event));
+        if self.log.is_some() {
+            self.log(Did::Event(*event));
         }
         if let Err(violation) = self.hosts[host].checker.event(thread, now, event) {
             self.violated(violation);

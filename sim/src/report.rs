@@ -1,8 +1,11 @@
 //! What came of a run: verdict, outcome, and who waits for what.
 
 use std::fmt::{self, Write};
-use std::panic;
+use std::panic::{self, Location};
 use std::sync::Once;
+
+use pirn::sync::Ghost;
+use pirn::trace::Event;
 
 use crate::check::Violation;
 use crate::thread::current;
@@ -83,8 +86,44 @@ pub struct Outcome {
     pub events: u64,
     /// Virtual time at the end, in nanoseconds.
     pub time_ns: u64,
+    /// Where every thread was at the end, if the run failed.
+    pub threads: String,
     /// The run, for replay.
     pub trace: Trace,
+}
+
+/// What a thread did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Did {
+    /// It reached a point: the operation of this place in the source comes next.
+    Point(&'static Location<'static>),
+    /// Its runtime emitted an event.
+    Event(Event),
+    /// Its runtime left a note for the checkers.
+    Note(Ghost),
+}
+
+/// One step of a run, see [`crate::Simulation::replay_steps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The virtual time.
+    pub time_ns: u64,
+    /// The number of the thread.
+    pub thread: u32,
+    /// What it did.
+    pub did: Did,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>14.9} s  thread {:<3} ", self.time_ns as f64 / 1e9, self.thread)?;
+        match self.did {
+            Did::Point(at) => write!(f, "    {}:{}", at.file(), at.line()),
+            Did::Event(event) => write!(f, "{event:?}"),
+            Did::Note(note) => write!(f, "  {note:?}"),
+        }
+    }
 }
 
 impl World {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::choice::Source;
 use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Strategy, Tso};
 use crate::replay::{Follow, Mismatch, ReplayError};
-use crate::report::{Outcome, Verdict};
+use crate::report::{Outcome, Step, Verdict};
 use crate::thread::{Executor, Lease};
 use crate::trace::{FORMAT, Header, Summary, Trace};
 
@@ -180,10 +180,20 @@ impl Simulation {
 
     /// Replays a trace strictly: any difference is an error that names the first thing that differs.
     pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
-        self.fits(trace)?;
+        self.replay_on(&lease(), trace, false)
+    }
+
+    /// The same, with every step of the run, up to the first that differs.
+    pub fn replay_steps(&self, trace: &Trace) -> (Result<Outcome, ReplayError>, Vec<Step>) {
         let lease = lease();
+        let outcome = self.replay_on(&lease, trace, true);
+        (outcome, lease.executor().world().log.take().unwrap_or_default())
+    }
+
+    fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
+        self.fits(trace)?;
         let options = trace.header.options.clone();
-        self.execute(&lease, trace.header.seed, options, Some(trace));
+        self.execute_logged(lease, trace.header.seed, options, Some(trace), log);
         let world = lease.executor().world();
         if let Some(mismatch) = world.mismatch.take() {
             return Err(ReplayError::Differs(mismatch));
@@ -191,7 +201,7 @@ impl Simulation {
         if let Source::Follow(follow) = &world.source {
             follow.end(world.digests.len()).map_err(ReplayError::Differs)?;
         }
-        let outcome = self.outcome(&lease, trace.header.seed);
+        let outcome = self.outcome(lease, trace.header.seed);
         compare(&outcome.trace.outcome, &trace.outcome).map_err(ReplayError::Differs)?;
         Ok(outcome)
     }
@@ -239,6 +249,10 @@ impl Simulation {
 
     /// Runs once, on `lease`, whose world holds what came of it.
     pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>) {
+        self.execute_logged(lease, seed, options, trace, false);
+    }
+
+    fn execute_logged(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>, log: bool) {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only has to differ.
         let run = 1 + RUNS.fetch_add(1, Ordering::Relaxed);
@@ -254,6 +268,7 @@ impl Simulation {
             None => Source::draw(&options, seed),
         };
         executor.begin(run, options, source);
+        executor.world().log = log.then(Vec::new);
         for (name, main) in &self.hosts {
             executor.add_host(name, Arc::clone(main));
         }
@@ -287,12 +302,13 @@ impl Simulation {
         };
         Outcome {
             seed,
-            verdict,
             digest,
             points: world.points,
             switches: world.switches,
             events: world.events,
             time_ns: world.now,
+            threads: if verdict.is_pass() { String::new() } else { world.describe_threads() },
+            verdict,
             trace: Trace::new(header, world.entries.clone(), world.digests.clone(), summary),
         }
     }

@@ -5,8 +5,6 @@
 
 use std::panic::Location;
 
-use pirn::trace::Event;
-
 use crate::check::{Checker, Violation};
 use crate::choice::{Entry, Key, Kind, Source, offer};
 use crate::clock::{Due, Queue};
@@ -14,7 +12,7 @@ use crate::driver::Driver;
 use crate::net::Net;
 use crate::options::{Options, Preempt};
 use crate::replay::Mismatch;
-use crate::report::Verdict;
+use crate::report::{Did, Step, Verdict};
 use crate::rng::mix;
 use crate::set::Set;
 use crate::tso::Buffers;
@@ -24,6 +22,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// Rounds in which every runnable thread spun before that counts as a livelock, or time is moved.
 const SPIN_ROUNDS: u32 = 100;
+
+/// The longest time that passes at once while threads are runnable.
+const SLOW_NS: u64 = 2_000_000;
 
 /// Points between two digests.
 pub(crate) const DIGEST_POINTS: u64 = 1024;
@@ -119,8 +120,8 @@ pub(crate) struct World {
     pub(crate) mismatch: Option<Mismatch>,
     pub(crate) net: Net,
     pub(crate) drivers: Vec<Driver>,
-    /// The events so far, if they were asked for.
-    pub(crate) log: Option<Vec<(u64, u32, Event)>>,
+    /// What happened so far, if that was asked for.
+    pub(crate) log: Option<Vec<Step>>,
 }
 
 impl World {
@@ -330,7 +331,7 @@ impl World {
     /// Who runs at this point: [`NONE`] if the run is over.
     #[inline]
     pub(crate) fn decide(&mut self) -> u32 {
-        if self.options.slow > 0 && !self.due.is_empty() {
+        if self.options.slow > 0 && self.due_soon() {
             self.slow();
         }
         if self.failure.is_some() {
@@ -375,6 +376,11 @@ impl World {
         }
         self.ready.insert(current);
         next
+    }
+
+    /// Whether something is due within what a slow thread may miss.
+    fn due_soon(&self) -> bool {
+        self.due.peek().is_some_and(|(at, _)| at <= self.now + SLOW_NS)
     }
 
     #[cold]
@@ -477,6 +483,9 @@ impl World {
         let what = (u64::from(self.current) << 40) | (u64::from(access) << 32) | u64::from(at.line());
         self.rolling = mix(self.rolling, what);
         self.me().at = Some(at);
+        if self.log.is_some() {
+            self.log(Did::Point(at));
+        }
         if self.points.is_multiple_of(DIGEST_POINTS) {
             self.digest();
         }
@@ -498,6 +507,14 @@ impl World {
                 "no end after {} points, the limit (Simulation::max_points)\n{report}",
                 self.points
             )));
+        }
+    }
+
+    /// Writes down what the running thread did, if that was asked for.
+    pub(crate) fn log(&mut self, did: Did) {
+        let (time_ns, thread) = (self.now, self.current);
+        if let Some(log) = &mut self.log {
+            log.push(Step { time_ns, thread, did });
         }
     }
 
