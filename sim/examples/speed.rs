@@ -1,12 +1,12 @@
 //! How fast the simulator is, on one core. Run it with `cargo run --release -p pirn-sim --example speed`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pirn::net::{TcpListener, TcpStream};
 use pirn::os::ThreadSpec;
 use pirn::sync::{AtomicUsize, Ordering};
-use pirn_sim::{Explore, Faults, Network, Preempt, Simulation, Sizes, Strategy};
+use pirn_sim::{Explore, Faults, Network, Preempt, Report, Simulation, Sizes, Strategy};
 
 fn main() {
     let only = std::env::args().nth(1).unwrap_or_default();
@@ -27,27 +27,40 @@ fn main() {
     }
 }
 
+/// Explores on this thread; the report and the CPU time it took, which does not depend on what else the machine does.
+fn measure(simulation: &Simulation, seeds: u64) -> (Report, f64) {
+    let before = cpu_seconds();
+    let report = simulation.explore(Explore { seeds, ..Explore::default() });
+    (report, cpu_seconds() - before)
+}
+
+fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 fn points(name: &str, strategy: Strategy, threads: usize) {
-    let simulation = Simulation::new("points").strategy(strategy).faults(Faults::none()).bare_host("a", move || {
-        let count = Arc::new(AtomicUsize::new(0));
-        let started: Vec<_> = (0..threads)
-            .map(|_| {
-                let count = Arc::clone(&count);
-                let body = move || {
-                    for _ in 0..200_000 / threads {
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                };
-                pirn_sim::os()
-                    .spawn_thread(ThreadSpec { name: "t".into(), stack: None }, Box::new(body))
-                    .expect("a thread")
-            })
-            .collect();
-        started.into_iter().for_each(|thread| thread.join());
-    });
-    let started = Instant::now();
-    let report = simulation.explore(Explore { seeds: 20, ..Explore::default() });
-    let seconds = started.elapsed().as_secs_f64();
+    let simulation =
+        Simulation::new("points").strategy(strategy).faults(Faults::none()).bare_host("a", move || {
+            let count = Arc::new(AtomicUsize::new(0));
+            let started: Vec<_> = (0..threads)
+                .map(|_| {
+                    let count = Arc::clone(&count);
+                    let body = move || {
+                        for _ in 0..200_000 / threads {
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
+                    };
+                    pirn_sim::os()
+                        .spawn_thread(ThreadSpec { name: "t".into(), stack: None }, Box::new(body))
+                        .expect("a thread")
+                })
+                .collect();
+            started.into_iter().for_each(|thread| thread.join());
+        });
+    let (report, seconds) = measure(&simulation, 20);
     println!(
         "points, {name}, {threads} threads: {:.1} M points/s, {:.1} M switches/s",
         report.points as f64 / seconds / 1e6,
@@ -99,15 +112,18 @@ fn executions(name: &str, strategy: Strategy) {
     let tso = name.contains("buffers");
     let simulation = Simulation::new("circle").workers(3..=3).strategy(strategy).tso(tso).host("a", circle);
     simulation.explore(Explore { seeds: 100, ..Explore::default() });
-    let report = simulation.explore(Explore { seeds: 5_000, ..Explore::default() });
+    let (report, seconds) = measure(&simulation, 5_000);
     println!(
         "executions, 3 workers, 20 tasks, {name}: {:.0} executions/s of {:.0} points, {:.1} M points/s",
-        report.executions as f64 / report.seconds,
+        report.executions as f64 / seconds,
         report.points as f64 / report.executions as f64,
-        report.points as f64 / report.seconds / 1e6
+        report.points as f64 / seconds / 1e6
     );
     if let Some(failure) = report.failure {
-        println!("  seed {} failed: {}\n{}", failure.outcome.seed, failure.outcome.verdict, failure.outcome.threads);
+        println!(
+            "  seed {} failed: {}\n{}",
+            failure.outcome.seed, failure.outcome.verdict, failure.outcome.threads
+        );
     }
 }
 
@@ -147,13 +163,16 @@ fn echo(name: &str, preempt: Preempt, rounds: usize) {
                 stream.read_exact(&mut buffer).await.expect("a read");
             }
         });
-    let report = simulation.explore(Explore { seeds: 10, ..Explore::default() });
+    let (report, seconds) = measure(&simulation, 10);
     println!(
         "echo between two hosts, {name}: {:.0} round trips/s, {:.0} points each",
-        (report.executions * rounds as u64) as f64 / report.seconds,
+        (report.executions * rounds as u64) as f64 / seconds,
         report.points as f64 / (report.executions * rounds as u64) as f64
     );
     if let Some(failure) = report.failure {
-        println!("  seed {} failed: {}\n{}", failure.outcome.seed, failure.outcome.verdict, failure.outcome.threads);
+        println!(
+            "  seed {} failed: {}\n{}",
+            failure.outcome.seed, failure.outcome.verdict, failure.outcome.threads
+        );
     }
 }

@@ -72,13 +72,22 @@ impl Follow {
         Self { entries: trace.choices.clone(), digests: trace.digests.clone(), next: 0 }
     }
 
+    /// Whether the choice `key` is certainly not a recorded one.
+    #[inline]
+    pub(crate) fn passes(&self, key: Key) -> bool {
+        match self.entries.get(self.next) {
+            Some(entry) => entry.thread != key.thread || (entry.event, entry.nth) > (key.event, key.nth),
+            None => true,
+        }
+    }
+
     /// The option for a choice: the recorded one if this is where the next record stands, else the default.
     #[inline]
     pub(crate) fn at(&mut self, key: Key, kind: Kind, offer: impl FnOnce() -> u32) -> Result<u32, Mismatch> {
-        let Some(entry) = self.entries.get(self.next) else { return Ok(0) };
-        if entry.thread != key.thread || (entry.event, entry.nth) > (key.event, key.nth) {
+        if self.passes(key) {
             return Ok(0);
         }
+        let Some(entry) = self.entries.get(self.next) else { return Ok(0) };
         let number = self.next + 1;
         if (entry.event, entry.nth) != (key.event, key.nth) {
             return Err(Mismatch::new(format!(

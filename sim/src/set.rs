@@ -5,7 +5,12 @@
 pub(crate) struct Set {
     words: Vec<u64>,
     count: u32,
+    /// Counts its changes.
+    version: u32,
 }
+
+/// For `except`: nobody.
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 impl Set {
     /// Adds `n`; whether it was absent.
@@ -18,6 +23,7 @@ impl Set {
         let absent = self.words[word] & bit == 0;
         self.words[word] |= bit;
         self.count += u32::from(absent);
+        self.version = self.version.wrapping_add(1);
         absent
     }
 
@@ -28,6 +34,7 @@ impl Set {
         if there {
             self.words[n as usize / 64] &= !(1 << (n % 64));
             self.count -= 1;
+            self.version = self.version.wrapping_add(1);
         }
         there
     }
@@ -50,57 +57,68 @@ impl Set {
         if self.count > 0 {
             self.words.fill(0);
             self.count = 0;
+            self.version = self.version.wrapping_add(1);
         }
     }
 
+    /// Grows with each change.
     #[inline]
-    fn word_without(&self, at: usize, without: &Self) -> u64 {
-        self.words[at] & !without.words.get(at).copied().unwrap_or(0)
+    pub(crate) fn version(&self) -> u32 {
+        self.version
     }
 
-    /// How many are in it and not in `without`.
     #[inline]
-    pub(crate) fn count_without(&self, without: &Self) -> u32 {
-        (0..self.words.len()).map(|at| self.word_without(at, without).count_ones()).sum()
+    fn word(&self, at: usize, without: &Self, except: u32) -> u64 {
+        let mut word = self.words[at] & !without.words.get(at).copied().unwrap_or(0);
+        if except as usize / 64 == at {
+            word &= !(1 << (except % 64));
+        }
+        word
     }
 
-    /// The `n`-th smallest that is not in `without`.
+    /// How many are in it, not in `without` and not `except`.
     #[inline]
-    pub(crate) fn nth_without(&self, without: &Self, mut n: u32) -> Option<u32> {
+    pub(crate) fn count_but(&self, without: &Self, except: u32) -> u32 {
+        if without.count == 0 {
+            return self.count - u32::from(self.contains(except));
+        }
+        (0..self.words.len()).map(|at| self.word(at, without, except).count_ones()).sum()
+    }
+
+    /// The `n`-th smallest of those.
+    #[inline]
+    pub(crate) fn nth_but(&self, without: &Self, except: u32, mut n: u32) -> Option<u32> {
         for at in 0..self.words.len() {
-            let mut word = self.word_without(at, without);
-            let count = word.count_ones();
-            if n < count {
-                for _ in 0..n {
-                    word &= word - 1;
+            let mut word = self.word(at, without, except);
+            while word != 0 {
+                if n == 0 {
+                    return Some(at as u32 * 64 + word.trailing_zeros());
                 }
-                return Some(at as u32 * 64 + word.trailing_zeros());
+                n -= 1;
+                word &= word - 1;
             }
-            n -= count;
         }
         None
     }
 
-    /// How many smaller than `n` are in it and not in `without`.
-    pub(crate) fn rank_without(&self, without: &Self, n: u32) -> u32 {
+    /// How many of those are smaller than `n`.
+    pub(crate) fn rank_but(&self, without: &Self, except: u32, n: u32) -> u32 {
         let mut rank = 0;
-        for at in 0..self.words.len() {
-            let mut word = self.word_without(at, without);
+        for at in 0..self.words.len().min(n as usize / 64 + 1) {
+            let mut word = self.word(at, without, except);
             if at == n as usize / 64 {
                 word &= (1 << (n % 64)) - 1;
-            } else if at > n as usize / 64 {
-                break;
             }
             rank += word.count_ones();
         }
         rank
     }
 
-    /// Calls `f` with each that is not in `without`, in order.
+    /// Calls `f` with each of those, in order.
     #[inline]
-    pub(crate) fn each_without(&self, without: &Self, mut f: impl FnMut(u32)) {
+    pub(crate) fn each_but(&self, without: &Self, except: u32, mut f: impl FnMut(u32)) {
         for at in 0..self.words.len() {
-            let mut word = self.word_without(at, without);
+            let mut word = self.word(at, without, except);
             while word != 0 {
                 f(at as u32 * 64 + word.trailing_zeros());
                 word &= word - 1;
@@ -108,12 +126,12 @@ impl Set {
         }
     }
 
-    /// A hash of its members that are not in `without`.
+    /// A hash of those.
     #[inline]
-    pub(crate) fn hash_without(&self, without: &Self) -> u64 {
+    pub(crate) fn hash_but(&self, without: &Self, except: u32) -> u64 {
         let mut hash = 0;
         for at in 0..self.words.len() {
-            let word = self.word_without(at, without);
+            let word = self.word(at, without, except);
             if word != 0 {
                 hash = crate::rng::mix(hash ^ at as u64, word);
             }
@@ -130,25 +148,28 @@ mod tests {
     fn members_and_ranks_agree_with_a_list() {
         let mut set = Set::default();
         let mut without = Set::default();
-        for n in [1, 5, 63, 64, 130] {
+        for n in [1, 5, 7, 63, 64, 130] {
             assert!(set.insert(n));
         }
         assert!(!set.insert(5));
         without.insert(63);
         without.insert(400);
         let list = [1, 5, 64, 130];
-        assert_eq!(set.count(), 5);
-        assert_eq!(set.count_without(&without), 4);
+        assert_eq!(set.count(), 6);
+        assert_eq!(set.count_but(&Set::default(), 7), 5);
+        assert_eq!(set.count_but(&without, 7), 4);
+        assert_eq!(set.count_but(&without, NOBODY), 5);
         for (rank, &n) in list.iter().enumerate() {
-            assert_eq!(set.nth_without(&without, rank as u32), Some(n));
-            assert_eq!(set.rank_without(&without, n), rank as u32);
+            assert_eq!(set.nth_but(&without, 7, rank as u32), Some(n));
+            assert_eq!(set.rank_but(&without, 7, n), rank as u32);
         }
-        assert_eq!(set.nth_without(&without, 4), None);
+        assert_eq!(set.nth_but(&without, 7, 4), None);
+        assert_eq!(set.rank_but(&without, 7, 1000), 4);
         let mut seen = Vec::new();
-        set.each_without(&without, |n| seen.push(n));
+        set.each_but(&without, 7, |n| seen.push(n));
         assert_eq!(seen, list);
         assert!(set.remove(64) && !set.remove(64) && !set.contains(64));
-        assert_eq!(set.count(), 4);
+        assert_eq!(set.count(), 5);
     }
 
     #[test]
@@ -159,6 +180,6 @@ mod tests {
         b.insert(300);
         b.insert(3);
         b.remove(300);
-        assert_eq!(a.hash_without(&Set::default()), b.hash_without(&Set::default()));
+        assert_eq!(a.hash_but(&Set::default(), NOBODY), b.hash_but(&Set::default(), NOBODY));
     }
 }

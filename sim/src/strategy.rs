@@ -2,7 +2,7 @@
 
 use crate::options::Walk;
 use crate::rng::Rng;
-use crate::set::Set;
+use crate::set::{NOBODY, Set};
 
 /// A walk with its random stream.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Draw {
     changes: Vec<u64>,
     /// PCT: the next priority below all others.
     bottom: u32,
+    /// PCT: the versions of the sets at which the running thread was found to be the highest.
+    seen: (u32, u32),
 }
 
 /// Initial PCT priorities lie above this, those after a change below.
@@ -35,7 +37,7 @@ impl Draw {
             }
             Walk::Uniform => {}
         }
-        Self { rng, walk, stay_left, priority: Vec::new(), changes, bottom: PCT_START }
+        Self { rng, walk, stay_left, priority: Vec::new(), changes, bottom: PCT_START, seen: (0, 0) }
     }
 
     /// A thread exists now.
@@ -49,26 +51,39 @@ impl Draw {
     }
 
     fn fall(&mut self, thread: u32) {
+        self.seen = (0, 0);
         self.bottom = self.bottom.saturating_sub(1);
         self.priority[thread as usize] = self.bottom;
     }
 
-    /// Who runs at point number `at`, of the running thread and `others`: a thread.
+    /// Whether the running thread goes on at point number `at`, as far as is known without a look at the others.
     #[inline]
-    pub(crate) fn switch(&mut self, current: u32, others: &Set, spun: &Set, at: u64) -> u32 {
+    pub(crate) fn stays(&mut self, ready: &Set, spun: &Set, at: u64) -> bool {
+        match self.walk {
+            Walk::Stay { .. } => {
+                let stays = self.stay_left > 0;
+                self.stay_left -= u32::from(stays);
+                stays
+            }
+            Walk::Uniform => false,
+            Walk::Pct { .. } => {
+                self.seen == (ready.version(), spun.version())
+                    && self.changes.last().is_none_or(|&next| next > at)
+            }
+        }
+    }
+
+    /// Who runs at point number `at`, of the running thread and the others that are ready: a thread.
+    pub(crate) fn switch(&mut self, current: u32, ready: &Set, spun: &Set, at: u64) -> u32 {
         match self.walk {
             Walk::Stay { permille } => {
-                if self.stay_left > 0 {
-                    self.stay_left -= 1;
-                    return current;
-                }
                 self.stay_left = self.rng.run_length(permille);
-                self.any(others, spun).unwrap_or(current)
+                self.any(ready, spun, current).unwrap_or(current)
             }
             Walk::Uniform => {
-                let count = others.count_without(spun);
+                let count = ready.count_but(spun, current);
                 let pick = self.rng.below(count + 1);
-                if pick == count { current } else { others.nth_without(spun, pick).unwrap_or(current) }
+                if pick == count { current } else { ready.nth_but(spun, current, pick).unwrap_or(current) }
             }
             Walk::Pct { .. } => {
                 if let Some(&next) = self.changes.last()
@@ -77,10 +92,12 @@ impl Draw {
                     self.changes.pop();
                     self.fall(current);
                 }
-                let highest = self.highest(others, spun);
-                match highest {
+                match self.highest(ready, spun, current) {
                     Some(other) if self.priority[other as usize] > self.priority[current as usize] => other,
-                    _ => current,
+                    _ => {
+                        self.seen = (ready.version(), spun.version());
+                        current
+                    }
                 }
             }
         }
@@ -89,21 +106,21 @@ impl Draw {
     /// Who runs when the running thread can't: a member of `ready` that is not in `spun`.
     pub(crate) fn next(&mut self, ready: &Set, spun: &Set) -> Option<u32> {
         match self.walk {
-            Walk::Stay { .. } | Walk::Uniform => self.any(ready, spun),
-            Walk::Pct { .. } => self.highest(ready, spun),
+            Walk::Stay { .. } | Walk::Uniform => self.any(ready, spun, NOBODY),
+            Walk::Pct { .. } => self.highest(ready, spun, NOBODY),
         }
     }
 
-    fn any(&mut self, set: &Set, without: &Set) -> Option<u32> {
-        let count = set.count_without(without);
+    fn any(&mut self, set: &Set, without: &Set, except: u32) -> Option<u32> {
+        let count = set.count_but(without, except);
         let pick = self.rng.below(count);
-        set.nth_without(without, pick)
+        set.nth_but(without, except, pick)
     }
 
-    fn highest(&self, set: &Set, without: &Set) -> Option<u32> {
+    fn highest(&self, set: &Set, without: &Set, except: u32) -> Option<u32> {
         let mut best = None;
         let mut best_priority = 0;
-        set.each_without(without, |thread| {
+        set.each_but(without, except, |thread| {
             let priority = self.priority[thread as usize];
             if best.is_none() || priority > best_priority {
                 best = Some(thread);
@@ -143,10 +160,15 @@ mod tests {
         let mut current = 0;
         (0..points)
             .map(|at| {
-                ready.remove(current);
-                let next = draw.switch(current, &ready, &Set::default(), at);
-                ready.insert(current);
-                current = next;
+                if !draw.stays(&ready, &Set::default(), at) {
+                    let next = draw.switch(current, &ready, &Set::default(), at);
+                    // As the world does: a switch is no change of who is ready, but whose turn it is.
+                    if next != current {
+                        ready.remove(next);
+                        ready.insert(next);
+                    }
+                    current = next;
+                }
                 current
             })
             .collect()

@@ -14,7 +14,7 @@ use crate::options::{Options, Preempt};
 use crate::replay::Mismatch;
 use crate::report::{Did, Step, Verdict};
 use crate::rng::mix;
-use crate::set::Set;
+use crate::set::{NOBODY, Set};
 use crate::tso::Buffers;
 
 /// No thread.
@@ -340,41 +340,44 @@ impl World {
         if self.ready.count() < 2 {
             return self.current;
         }
-        let current = self.current;
         let key = self.key();
-        self.ready.remove(current);
-        let others = self.ready.count_without(&self.spun);
-        let mut next = current;
-        if others > 0 {
-            match &mut self.source {
-                Source::Draw(draw) => next = draw.switch(current, &self.ready, &self.spun, self.points),
-                Source::Follow(follow) => {
-                    let (ready, spun) = (&self.ready, &self.spun);
-                    let what = || offer(others + 1, ready.hash_without(spun));
-                    match follow.at(key, Kind::Switch, what) {
-                        Ok(0) => {}
-                        Ok(rank) => match self.ready.nth_without(&self.spun, rank - 1) {
-                            Some(other) => next = other,
-                            None => {
-                                let error = Mismatch::impossible(key, Kind::Switch, rank, others + 1);
-                                self.differs(error);
-                                next = NONE;
-                            }
-                        },
-                        Err(mismatch) => {
-                            self.differs(mismatch);
-                            next = NONE;
-                        }
-                    }
-                }
-            }
-            if next != current && next != NONE {
-                let rank = 1 + self.ready.rank_without(&self.spun, next);
-                let what = offer(others + 1, self.ready.hash_without(&self.spun));
-                self.record(key, Kind::Switch, what, rank);
-            }
+        let stays = match &mut self.source {
+            Source::Draw(draw) => draw.stays(&self.ready, &self.spun, self.points),
+            Source::Follow(follow) => follow.passes(key),
+        };
+        if stays { self.current } else { self.decide_slowly(key) }
+    }
+
+    #[inline(never)]
+    fn decide_slowly(&mut self, key: Key) -> u32 {
+        let current = self.current;
+        let others = self.ready.count_but(&self.spun, current);
+        if others == 0 {
+            return current;
         }
-        self.ready.insert(current);
+        let what = || offer(others + 1, self.ready.hash_but(&self.spun, current));
+        let next = match &mut self.source {
+            Source::Draw(draw) => draw.switch(current, &self.ready, &self.spun, self.points),
+            Source::Follow(follow) => match follow.at(key, Kind::Switch, what) {
+                Ok(0) => current,
+                Ok(rank) => match self.ready.nth_but(&self.spun, current, rank - 1) {
+                    Some(other) => other,
+                    None => {
+                        self.differs(Mismatch::impossible(key, Kind::Switch, rank, others + 1));
+                        return NONE;
+                    }
+                },
+                Err(mismatch) => {
+                    self.differs(mismatch);
+                    return NONE;
+                }
+            },
+        };
+        if next != current {
+            let rank = 1 + self.ready.rank_but(&self.spun, current, next);
+            let what = offer(others + 1, self.ready.hash_but(&self.spun, current));
+            self.record(key, Kind::Switch, what, rank);
+        }
         next
     }
 
@@ -417,20 +420,20 @@ impl World {
     }
 
     fn pick_ready(&mut self) -> u32 {
-        let mut count = self.ready.count_without(&self.spun);
+        let mut count = self.ready.count_but(&self.spun, NOBODY);
         if count == 0 {
             self.spun.clear();
             count = self.ready.count();
         }
         if count == 1 {
-            return self.ready.nth_without(&self.spun, 0).unwrap_or(NONE);
+            return self.ready.nth_but(&self.spun, NOBODY, 0).unwrap_or(NONE);
         }
         let key = self.key();
-        let base = self.ready.rank_without(&self.spun, self.current + 1) % count;
-        let what = offer(count, self.ready.hash_without(&self.spun));
+        let base = self.ready.rank_but(&self.spun, NOBODY, self.current + 1) % count;
+        let what = offer(count, self.ready.hash_but(&self.spun, NOBODY));
         let rank = match &mut self.source {
             Source::Draw(draw) => match draw.next(&self.ready, &self.spun) {
-                Some(next) => (self.ready.rank_without(&self.spun, next) + count - base) % count,
+                Some(next) => (self.ready.rank_but(&self.spun, NOBODY, next) + count - base) % count,
                 None => 0,
             },
             Source::Follow(follow) => match follow.at(key, Kind::Next, || what) {
@@ -448,7 +451,7 @@ impl World {
         if rank != 0 {
             self.record(key, Kind::Next, what, rank);
         }
-        self.ready.nth_without(&self.spun, (rank + base) % count).unwrap_or(NONE)
+        self.ready.nth_but(&self.spun, NOBODY, (rank + base) % count).unwrap_or(NONE)
     }
 
     /// A turn of a spin loop of the running thread: who runs.
@@ -458,7 +461,7 @@ impl World {
         if let Source::Draw(draw) = &mut self.source {
             draw.spun(current);
         }
-        if self.ready.count_without(&self.spun) == 0 {
+        if self.ready.count_but(&self.spun, NOBODY) == 0 {
             self.spun.clear();
             self.spin_rounds += 1;
             if self.spin_rounds >= SPIN_ROUNDS {
