@@ -10,7 +10,7 @@
 //! ```
 
 pub(crate) use self::ops::{Detached, Ops, Polled};
-pub(crate) use self::port::{InFlight, Port, Started, Wakers, locked};
+pub(crate) use self::port::{InFlight, Port, Started, Wakers, current, locked, poll_budget};
 
 mod ops;
 mod port;

@@ -21,6 +21,16 @@ pub(crate) trait Port: Send + Sync {
     fn ops(&self, worker: u32) -> &Ops;
 }
 
+/// The port of the current runtime, if there is one.
+pub(crate) fn current() -> Option<Arc<dyn Port>> {
+    crate::sched::port()
+}
+
+/// One inline success is about to happen: pending, with the task woken, if its budget for this poll is used up.
+pub(crate) fn poll_budget(context: &mut Context<'_>) -> Poll<()> {
+    crate::sched::poll_budget(context)
+}
+
 /// What became of a start.
 #[derive(Debug)]
 pub(crate) enum Started {
@@ -46,7 +56,7 @@ impl<'a> Wakers<'a> {
     /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task
     /// is woken again. Polls that find nothing cost nothing, so that a task may wait for many things.
     pub(crate) fn spend(&mut self) -> bool {
-        let left = crate::sched::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready();
+        let left = poll_budget(&mut Context::from_waker(Waker::noop())).is_ready();
         self.starved |= !left;
         left
     }

@@ -185,7 +185,7 @@ impl TcpListener {
         context: &mut Context<'_>,
         keep: impl FnOnce(&Waiters, &Waker),
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        ready!(crate::sched::poll_budget(context));
+        ready!(crate::io::poll_budget(context));
         let mut answer = self.poll_once();
         if answer.is_pending() {
             // In this order: a connection that comes in between finds this waker, or the second look finds it.

@@ -1,4 +1,4 @@
-//! TCP.
+//! TCP over the ops of `io`: listeners, streams, halves.
 //!
 //! A stream or listener belongs to the runtime it was made in and may be used from any thread and any executor:
 //! its requests run on its runtime's workers.
@@ -31,7 +31,7 @@ use crate::io::Port;
 
 /// The runtime that a new socket will belong to.
 fn port() -> io::Result<Arc<dyn Port>> {
-    crate::sched::port().ok_or_else(|| {
+    crate::io::current().ok_or_else(|| {
         io::Error::other(
             "a socket was made outside of a Pirn runtime: do it inside block_on or a spawned task",
         )

@@ -137,8 +137,8 @@ fn layers_import_downwards_only() {
         ("src/os/op.rs", &["os", "time"]),
         ("src/os/epoll", &["os", "time", "sync"]),
         ("src/os/thread.rs", &["os", "time", "sync"]),
-        ("src/io/", &["io", "os", "sync", "trace", "time"]),
-        ("src/net/", &["net", "io", "os", "sched", "sync", "time"]),
+        ("src/io/", &["io", "os", "sched", "sync", "trace", "time"]),
+        ("src/net/", &["net", "io", "os", "sync", "time"]),
         ("src/trace/", &["trace", "sync"]),
         ("src/sync", &["sync", "trace"]),
     ];

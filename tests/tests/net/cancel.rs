@@ -132,7 +132,7 @@ fn dropped_accepts_lose_no_connection() {
                     stream.read_exact(&mut number).await?;
                     seen.push(number[0]);
                 }
-                None if seen.len() == CLIENTS.into() => break,
+                None if seen.len() == usize::from(CLIENTS) => break,
                 None => pause(round).await,
             }
         }

@@ -3,6 +3,8 @@
 mod cases;
 mod live;
 mod random;
+#[cfg(feature = "sim")]
+mod simulated;
 mod world;
 
 pub(crate) use self::world::pattern;

@@ -1,6 +1,6 @@
 //! A machine under test with drivers over it: submits ops, polls, and holds every machine to the laws.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) drivers: Vec<DriverParts>,
     next_slot: u32,
-    pending: HashSet<Token>,
+    pending: HashMap<Token, String>,
     done: HashMap<Token, Completion>,
 }
 
@@ -42,7 +42,7 @@ impl World {
                 parts
             })
             .collect();
-        Bench { world: self.clone(), drivers, next_slot: 0, pending: HashSet::new(), done: HashMap::new() }
+        Bench { world: self.clone(), drivers, next_slot: 0, pending: HashMap::new(), done: HashMap::new() }
     }
 
     /// A listener on a free port.
@@ -75,6 +75,7 @@ impl Bench {
     pub(crate) fn submit_at(&mut self, driver: usize, op: Op) -> Token {
         let token = self.token(driver);
         let mut op = op;
+        let what = name(&op);
         for _ in 0..1_000 {
             match self.drivers[driver].submit.submit(token, op) {
                 Submitted::Done(completion) => {
@@ -83,7 +84,7 @@ impl Bench {
                     return token;
                 }
                 Submitted::Pending => {
-                    self.pending.insert(token);
+                    self.pending.insert(token, what);
                     return token;
                 }
                 Submitted::Full(back) => {
@@ -112,7 +113,8 @@ impl Bench {
         let count = out.len();
         for completion in out {
             let token = completion.token;
-            assert!(self.pending.remove(&token), "law 1: {token:?} resolved twice, or was never submitted");
+            let known = self.pending.remove(&token);
+            assert!(known.is_some(), "law 1: {token:?} resolved twice, or was never submitted");
             self.done.insert(token, completion);
         }
         count
@@ -143,7 +145,7 @@ impl Bench {
                 return completion;
             }
             let now = self.world.os.now();
-            assert!(now - start < PATIENCE, "law 1: {token:?} never resolved");
+            assert!(now - start < PATIENCE, "law 1: never resolved: {:?}", self.pending.get(&token));
             self.poll(Wait::Until(now + Duration::from_millis(100)));
         }
     }
@@ -253,8 +255,16 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert!(self.pending.is_empty(), "a case left {} ops unresolved", self.pending.len());
+            assert!(self.pending.is_empty(), "a case left ops unresolved: {:?}", self.pending.values());
         }
+    }
+}
+
+/// What an op asks for, for messages.
+fn name(op: &Op) -> String {
+    match op {
+        Op::Send { fd, bytes, from } => format!("Send {{ {fd:?}, {} bytes }}", bytes.len() - from),
+        other => format!("{other:?}"),
     }
 }
 
