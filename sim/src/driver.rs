@@ -44,6 +44,8 @@ struct Slot {
     socket: u32,
     sent: usize,
     cancelled: bool,
+    /// Cancelled when it was due: it is tried once more first.
+    last_try: bool,
     due: bool,
 }
 
@@ -85,7 +87,8 @@ impl World {
         let record = self.driver(driver);
         record.serial += 1;
         let serial = record.serial;
-        let slot = Slot { serial, token, op: Some(op), socket, sent, cancelled: false, due: false };
+        let slot =
+            Slot { serial, token, op: Some(op), socket, sent, cancelled: false, last_try: false, due: false };
         let number = match record.free.pop() {
             Some(number) => {
                 record.ops[number as usize] = slot;
@@ -168,19 +171,19 @@ impl World {
             let slot = &mut self.driver(driver).ops[number as usize];
             slot.due = false;
             let Some(mut op) = slot.op.take() else { continue };
-            let (token, socket, mut sent, cancelled) = (slot.token, slot.socket, slot.sent, slot.cancelled);
-            let played = if cancelled {
-                Played::Done(Completion {
+            let (token, socket, mut sent) = (slot.token, slot.socket, slot.sent);
+            let (cancelled, tried) = (slot.cancelled, !slot.cancelled || slot.last_try);
+            let mut played = if tried { self.play(token, &mut op, socket, &mut sent) } else { Played::Waits };
+            if cancelled && matches!(played, Played::Waits) {
+                played = Played::Done(Completion {
                     token,
                     result: Err(io::Error::from_raw_os_error(libc::ECANCELED)),
                     yielded: match &mut op {
                         Op::Send { bytes, .. } => Yielded::Bytes(std::mem::take(bytes)),
                         _ => Yielded::Nothing,
                     },
-                })
-            } else {
-                self.play(token, &mut op, socket, &mut sent)
-            };
+                });
+            }
             match played {
                 Played::Done(completion) => {
                     out.push(completion);
@@ -212,7 +215,7 @@ pub(crate) fn driver(config: &DriverConfig) -> DriverParts {
     let (run, number) = (world.run, world.drivers.len() as u32);
     world.drivers.push(Driver { worker: config.worker, batch: config.batch, ..Driver::default() });
     let handle = Handle { run, number };
-    DriverParts { submit: Box::new(handle), reap: Box::new(handle), unpark: Arc::new(handle) }
+    DriverParts { submit: Box::new(handle), reap: Box::new(Looker(handle)), unpark: Arc::new(handle) }
 }
 
 /// All three parts of a driver.
@@ -304,26 +307,42 @@ impl Submit for Handle {
         let Some(slot) = found else { return };
         let due = world.driver(number).ops[slot].due;
         // What is due may win against its cancel.
-        if due && world.options.spurious > 0 && world.uniform(Kind::Inline, 2) != 0 {
-            return;
-        }
+        let last_try = due && world.options.spurious > 0 && world.uniform(Kind::Inline, 2) != 0;
         let record = &mut world.driver(number).ops[slot];
         record.cancelled = true;
+        record.last_try = last_try;
         let serial = record.serial;
         world.op_ready(OpRef { driver: number, slot: slot as u32, serial });
     }
 }
 
-impl Reap for Handle {
+/// The reaping part: when it goes, the ops in flight go too, and what they hold.
+#[derive(Debug)]
+struct Looker(Handle);
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        let Some(executor) = crate::thread::current().filter(|executor| executor.world().run == self.0.run)
+        else {
+            return;
+        };
+        let driver = executor.world().driver(self.0.number);
+        driver.due.clear();
+        let left: Vec<Op> = driver.ops.iter_mut().filter_map(|slot| slot.op.take()).collect();
+        drop(left);
+    }
+}
+
+impl Reap for Looker {
     fn attach(&mut self) -> io::Result<()> {
-        self.here("Reap::attach").os_point();
+        self.0.here("Reap::attach").os_point();
         Ok(())
     }
 
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
-        let executor = self.here("Reap::poll");
+        let executor = self.0.here("Reap::poll");
         executor.os_point();
-        let number = self.number;
+        let number = self.0.number;
         let world = executor.world();
         let me = world.current;
         if let Some(other) = world.driver(number).looking {
@@ -334,7 +353,7 @@ impl Reap for Handle {
         world.driver(number).looking = Some(me);
         world.driver(number).full = false;
         let mut ended = Vec::new();
-        self.look(executor, wait, out, &mut ended);
+        self.0.look(executor, wait, out, &mut ended);
         executor.world().driver(number).looking = None;
         executor.settle();
         drop(ended);
