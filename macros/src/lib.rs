@@ -18,7 +18,7 @@ mod simulated;
 /// ```ignore
 /// #[pirn::main(workers = 2)]
 /// async fn main() -> std::io::Result<()> {
-///     let listener = pirn::net::TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+///     let listener = pirn::net::TcpListener::bind("127.0.0.1:0").await?;
 ///     println!("listening on {}", listener.local_addr()?);
 ///     Ok(())
 /// }

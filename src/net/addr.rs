@@ -97,5 +97,10 @@ pub(super) async fn each<T>(
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the list of addresses is empty")))
+    Err(last.unwrap_or_else(none))
+}
+
+/// The error of an empty list.
+pub(super) fn none() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the list of addresses is empty")
 }

@@ -59,11 +59,17 @@ impl ListenOptions {
     /// # Errors
     /// With the address: in use, not this machine's, a port below 1,024 without the right to it.
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        addr::each(addresses, async |address| {
-            self.listen(address)
-                .map_err(|error| super::context(|| format!("cannot listen on {address}"), error))
-        })
-        .await
+        // Not through `addr::each`: rustc could not tell that the future of a closure is Send.
+        let mut last = None;
+        for address in addresses.to_socket_addrs()? {
+            match self.listen(address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => {
+                    last = Some(super::context(|| format!("cannot listen on {address}"), error));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(addr::none))
     }
 
     fn listen(self, address: SocketAddr) -> io::Result<TcpListener> {

@@ -1,0 +1,65 @@
+//! What a benchmark asks of a runtime, and the runtimes: one file each.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub(crate) mod pirn_peer;
+pub(crate) mod smol_peer;
+pub(crate) mod tokio_peer;
+
+/// A runtime under measurement.
+pub(crate) trait Peer: 'static {
+    /// A spawned task: awaits to its output.
+    type Handle<T: Send + 'static>: Future<Output = T> + Send + 'static;
+
+    /// Runs `main` as a spawned task of a fresh runtime with `workers` threads.
+    fn run<T: Send + 'static>(workers: usize, main: impl Future<Output = T> + Send + 'static) -> T;
+    /// Spawns onto the current runtime.
+    fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Self::Handle<T>;
+    /// Lets the task run on without its handle.
+    fn detach<T: Send + 'static>(handle: Self::Handle<T>);
+    /// Cancels the task.
+    fn cancel<T: Send + 'static>(handle: Self::Handle<T>);
+    /// Sleeps.
+    fn sleep(span: Duration) -> impl Future<Output = ()> + Send;
+    /// Gives the others a turn.
+    fn yield_now() -> impl Future<Output = ()> + Send;
+    /// Serves echo for ever: one task a connection, a buffer of 4 KiB each. `ready` is told the address.
+    fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) -> impl Future<Output = ()> + Send;
+}
+
+/// The runtimes by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Name {
+    /// Pirn on epoll.
+    Pirn,
+    /// tokio, multi-thread.
+    Tokio,
+    /// smol's executor on threads of its own, async-io's reactor.
+    Smol,
+}
+
+impl Name {
+    pub(crate) const ALL: [Self; 3] = [Self::Pirn, Self::Tokio, Self::Smol];
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Pirn => "pirn",
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+        }
+    }
+}
+
+/// Calls a function that is generic over the peer.
+#[macro_export]
+macro_rules! with_peer {
+    ($name:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $name {
+            $crate::peer::Name::Pirn => $function::<$crate::peer::pirn_peer::Pirn>($($argument),*),
+            $crate::peer::Name::Tokio => $function::<$crate::peer::tokio_peer::Tokio>($($argument),*),
+            $crate::peer::Name::Smol => $function::<$crate::peer::smol_peer::Smol>($($argument),*),
+        }
+    };
+}

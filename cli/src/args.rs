@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::workloads::{self, Workload};
+
+/// An async runtime whose production scheduler is also its own test bed.
+#[derive(Parser)]
+#[command(
+    name = "pirn",
+    version,
+    after_help = "Start with `pirn run echo`. Exit codes: 0 fine, 1 a violation was found, 2 bad usage or input."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a workload: live and measured, then simulated (or one of the two, with --os).
+    Run(Run),
+    /// Run a workload in the simulator under many schedules, until one breaks an invariant.
+    Explore(Explore),
+    /// Run a recorded trace again, strictly: any difference is an error.
+    Replay(Replay),
+    /// Say what this machine offers and what Pirn will use.
+    Doctor,
+}
+
+/// `pirn run`.
+#[derive(Args)]
+pub(crate) struct Run {
+    /// What to run.
+    #[arg(value_enum, value_name = "WORKLOAD", hide_possible_values = true, long_help = workloads_help("What to run"))]
+    pub(crate) workload: Choice,
+    /// Where: `epoll` and `auto` are live, `sim` is one simulated run. Left out: live, then many simulated ones.
+    #[arg(long, value_enum)]
+    pub(crate) os: Option<World>,
+    /// Workers of the first host's runtime [default: one a CPU; simulated: drawn from the seed].
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<usize>,
+    /// Connections, pairs or tasks at a time [default: depends on the workload].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: Option<u32>,
+    /// Bytes of a message [default: depends on the workload].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
+    pub(crate) bytes: Option<u32>,
+    /// How long the live run lasts.
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// The first seed of the simulated part.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where the live server listens (port 0: any free one).
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// `pirn explore`.
+#[derive(Args)]
+pub(crate) struct Explore {
+    /// What to explore.
+    #[arg(value_enum, value_name = "WORKLOAD", hide_possible_values = true, long_help = workloads_help("What to explore"))]
+    pub(crate) workload: Choice,
+    /// How many schedules, one for each seed.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// The first seed.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) first: u64,
+    /// How the next thread is chosen.
+    #[arg(long, value_enum, default_value_t = Strategy::Mix)]
+    pub(crate) strategy: Strategy,
+    /// Threads that explore [default: one a CPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(crate) jobs: Option<u16>,
+    /// Simulate store buffers in every schedule.
+    #[arg(long)]
+    pub(crate) tso: bool,
+    /// Workers of each host, drawn from the seed: a number or a range.
+    #[arg(long, value_name = "A-B", default_value = "1-4", value_parser = worker_range)]
+    pub(crate) workers: RangeInclusive<usize>,
+    /// Connections, pairs or tasks at a time [default: depends on the workload].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) connections: Option<u32>,
+    /// Rounds of each [default: depends on the workload].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rounds: Option<u32>,
+    /// Bytes of a message [default: depends on the workload].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
+    pub(crate) bytes: Option<u32>,
+    /// Where a failure's trace is written.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) traces: PathBuf,
+}
+
+/// `pirn replay`.
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// A trace that `explore`, `run` or a test wrote.
+    pub(crate) trace: PathBuf,
+}
+
+/// A workload, by name.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice(pub(crate) &'static Workload);
+
+impl ValueEnum for Choice {
+    fn value_variants<'a>() -> &'a [Self] {
+        static CHOICES: std::sync::LazyLock<Vec<Choice>> =
+            std::sync::LazyLock::new(|| workloads::ALL.iter().map(|workload| Choice(workload)).collect());
+        &CHOICES
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name).help(self.0.about))
+    }
+}
+
+/// Where to run.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum World {
+    /// Live, on the best backend there is.
+    Auto,
+    /// Live, on epoll.
+    Epoll,
+    /// In the simulator.
+    Sim,
+}
+
+/// How the simulator chooses the next thread.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// A mix of the others, drawn from the seed.
+    Mix,
+    /// The running thread mostly goes on.
+    Stay,
+    /// Probabilistic concurrency testing: priorities and a few changes of them.
+    Pct,
+    /// Any thread, each time.
+    Uniform,
+}
+
+fn workloads_help(what: &str) -> String {
+    let mut text = format!("{what}:");
+    for workload in workloads::ALL {
+        text += &format!("\n  {:<9} {}", workload.name, workload.about);
+    }
+    text
+}
+
+/// Token and event formats have room for this many workers.
+const MOST_WORKERS: usize = 4_000;
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a runtime has at least one worker; leave the option out for one a CPU".to_owned()),
+        Ok(n) if n <= MOST_WORKERS => Ok(n),
+        Ok(_) => Err(format!("a runtime has at most {MOST_WORKERS} workers")),
+        Err(_) => Err("it is no number; write for example 2".to_owned()),
+    }
+}
+
+fn worker_range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (workers(from.trim())?, workers(to.trim())?);
+    if from > to {
+        return Err(format!("the range is empty; did you mean {to}-{from}?"));
+    }
+    Ok(from..=to)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if (0.1..=86_400.0).contains(&s) => Ok(s),
+        Ok(_) => Err("it must lie between 0.1 and 86400".to_owned()),
+        Err(_) => Err("it is no number; write for example 3 or 0.5".to_owned()),
+    }
+}

@@ -1,0 +1,110 @@
+//! Runs a workload live: each host is a thread with a runtime of its own, all in this process.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use crate::cpu;
+use crate::failure::Failure;
+use crate::workloads::{Host, Report, Setting, Workload};
+
+/// What a host did, and what it cost.
+pub(crate) struct Ran {
+    /// Its own account.
+    pub(crate) report: Report,
+    /// CPU time of its runtime's threads.
+    pub(crate) cpu: Duration,
+    /// From start to end.
+    pub(crate) elapsed: Duration,
+}
+
+/// Runs all hosts; `tick` is called now and then meanwhile.
+pub(crate) fn run(
+    workload: &'static Workload,
+    setting: &Arc<Setting>,
+    workers: Option<usize>,
+    mut tick: impl FnMut(Duration),
+) -> Result<Vec<Ran>, Failure> {
+    let started = Instant::now();
+    let mut threads = Vec::new();
+    for (number, host) in workload.hosts.iter().enumerate() {
+        // One after another: the threads that appear while a runtime is built are its own.
+        let (built, wait) = channel::<()>();
+        let workers = if number == 0 { workers } else { Some(1) };
+        let setting = setting.clone();
+        let thread = std::thread::Builder::new()
+            .name(host.name.to_owned())
+            .spawn(move || run_host(host, setting, workers, || drop(built)))
+            .map_err(|error| Failure::input(format!("no thread for the {}: {error}", host.name)))?;
+        let _ = wait.recv();
+        threads.push((host, thread));
+    }
+    while threads.iter().any(|(_, thread)| !thread.is_finished()) {
+        // A host that fails leaves the others without their peer: report it at once.
+        if let Some(at) = threads.iter().position(|(_, thread)| thread.is_finished()) {
+            let (host, thread) = threads.remove(at);
+            let ran = join(host, thread)?;
+            return finish(threads, at, ran, tick, started);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        tick(started.elapsed());
+    }
+    threads.into_iter().map(|(host, thread)| join(host, thread)).collect()
+}
+
+type Running = (&'static Host, std::thread::JoinHandle<Result<Ran, Failure>>);
+
+/// Waits for the other hosts after the one at `at` has ended well.
+fn finish(
+    threads: Vec<Running>,
+    at: usize,
+    first: Ran,
+    mut tick: impl FnMut(Duration),
+    started: Instant,
+) -> Result<Vec<Ran>, Failure> {
+    let mut all = Vec::new();
+    for (host, thread) in threads {
+        while !thread.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+            tick(started.elapsed());
+        }
+        all.push(join(host, thread)?);
+    }
+    all.insert(at, first);
+    Ok(all)
+}
+
+fn join(host: &Host, thread: std::thread::JoinHandle<Result<Ran, Failure>>) -> Result<Ran, Failure> {
+    match thread.join() {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Violation(format!("the {} panicked; its message stands above", host.name))),
+    }
+}
+
+fn run_host(
+    host: &Host,
+    setting: Arc<Setting>,
+    workers: Option<usize>,
+    built: impl FnOnce(),
+) -> Result<Ran, Failure> {
+    let before = cpu::threads();
+    let mut builder = pirn::Builder::new().backend(pirn::Backend::Auto);
+    if let Some(workers) = workers {
+        builder = builder.workers(workers);
+    }
+    let runtime = builder.build().map_err(|error| {
+        Failure::input(format!("the runtime of the {} can't be built: {error}", host.name))
+    })?;
+    let mut threads = cpu::threads();
+    threads.retain(|thread| !before.contains(thread));
+    threads.insert(cpu::this_thread());
+    let (started, used) = (Instant::now(), cpu::used(&threads));
+    built();
+    let result = runtime.block_on((host.main)(setting));
+    let (elapsed, cpu) = (started.elapsed(), cpu::used(&threads) - used);
+    let report = result.map_err(|message| Failure::input(format!("the {} failed: {message}", host.name)))?;
+    runtime.shutdown_timeout(Duration::from_secs(5)).map_err(|error| {
+        Failure::Violation(format!("the runtime of the {} did not shut down: {error}", host.name))
+    })?;
+    Ok(Ran { report, cpu, elapsed })
+}

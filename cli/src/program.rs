@@ -1,0 +1,89 @@
+//! A workload as a simulation, and back from a trace's header: the arguments of the command line travel in the trace, so
+//! that `replay` rebuilds the same program.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pirn_sim::{Simulation, Strategy, Trace};
+
+use crate::args;
+use crate::failure::Failure;
+use crate::workloads::{self, Place, Setting, Size, Workload};
+
+/// The names under which a size stands in a trace.
+const WIDTH: &str = "connections";
+const ROUNDS: &str = "rounds";
+const BYTES: &str = "bytes";
+
+/// What the command line says about a simulation besides its size.
+pub(crate) struct Schedule {
+    pub(crate) workers: RangeInclusive<usize>,
+    pub(crate) strategy: Strategy,
+    pub(crate) tso: pirn_sim::Tso,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { workers: 1..=4, strategy: Strategy::Mix, tso: pirn_sim::Tso::Half }
+    }
+}
+
+impl From<args::Strategy> for Strategy {
+    fn from(strategy: args::Strategy) -> Self {
+        match strategy {
+            args::Strategy::Mix => Self::Mix,
+            args::Strategy::Stay => Self::Stay,
+            args::Strategy::Pct => Self::Pct,
+            args::Strategy::Uniform => Self::Uniform,
+        }
+    }
+}
+
+/// The workload of that size, simulated.
+pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Schedule) -> Simulation {
+    let mut simulation = Simulation::new(workload.name)
+        .arg(WIDTH, &size.width.to_string())
+        .arg(ROUNDS, &size.rounds.to_string())
+        .arg(BYTES, &size.bytes.to_string())
+        .workers(schedule.workers.clone())
+        .strategy(schedule.strategy)
+        .tso(schedule.tso);
+    for host in workload.hosts {
+        simulation = simulation.host(host.name, move || async move {
+            let setting = Setting { size, span: Duration::ZERO, measure: false, place: Place::Simulated };
+            if let Err(message) = (host.main)(Arc::new(setting)).await {
+                panic!("the {}: {message}", host.name);
+            }
+        });
+    }
+    simulation
+}
+
+/// The simulation a trace was recorded from.
+pub(crate) fn of_trace(trace: &Trace) -> Result<Simulation, Failure> {
+    let name = trace.program();
+    let Some(workload) = workloads::find(name) else {
+        let known: Vec<_> = workloads::ALL.iter().map(|workload| workload.name).collect();
+        return Err(Failure::input(format!(
+            "the trace is of the program `{name}`, which is none of this command's workloads ({}); if it is a test, run \
+             it again with PIRN_TRACE=<the trace> cargo test",
+            known.join(", ")
+        )));
+    };
+    let arguments: BTreeMap<&str, &str> =
+        trace.args().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let number = |key: &str| -> Result<u32, Failure> {
+        let value = arguments.get(key).ok_or_else(|| {
+            Failure::input(format!(
+                "the trace's header lacks the argument `{key}`: it is damaged or of another version"
+            ))
+        })?;
+        value.parse().map_err(|_| {
+            Failure::input(format!("the trace's argument `{key}` is `{value}`, which is no number"))
+        })
+    };
+    let size = Size { width: number(WIDTH)?, rounds: number(ROUNDS)?, bytes: number(BYTES)? };
+    Ok(simulation(workload, size, &Schedule::default()))
+}

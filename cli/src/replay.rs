@@ -1,0 +1,34 @@
+//! `pirn replay`: a recorded run again, strictly.
+
+use pirn_sim::{ReplayError, Trace, Verdict};
+
+use crate::args;
+use crate::failure::Failure;
+use crate::program;
+use crate::show;
+
+pub(crate) fn replay(args: &args::Replay) -> Result<(), Failure> {
+    let path = args.trace.display();
+    let trace = Trace::load(&args.trace).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    let simulation = program::of_trace(&trace)?;
+    let outcome = simulation
+        .replay(&trace)
+        .map_err(|error: ReplayError| Failure::input(format!("{path} does not replay: {error}")))?;
+    println!(
+        "{path}: {}, seed {}: {} points, {} switches, {} events, {} of virtual time",
+        trace.program(),
+        outcome.seed,
+        show::count(outcome.points),
+        show::count(outcome.switches),
+        show::count(outcome.events),
+        show::time(outcome.time_ns),
+    );
+    println!("replayed to the bit: event digest {:016x}, as recorded", outcome.digest);
+    match outcome.verdict {
+        Verdict::Pass => {
+            println!("outcome: pass");
+            Ok(())
+        }
+        verdict => Err(Failure::Violation(format!("outcome: {verdict}"))),
+    }
+}
