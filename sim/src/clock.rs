@@ -70,13 +70,7 @@ pub(crate) const WALL_START: u64 = 1_767_225_600_000_000_000;
 impl World {
     /// Moves time to the next due thing that concerns somebody, and lets all that is due then happen. False if nothing is due.
     pub(crate) fn advance(&mut self) -> bool {
-        while let Some((at, what)) = self.due.peek() {
-            if let Due::Thread { thread, block } = what
-                && !self.still_blocked(thread, block)
-            {
-                self.due.pop(at);
-                continue;
-            }
+        while let Some(at) = self.next_due() {
             if at > self.now {
                 self.move_time(at);
                 if self.failure.is_some() {
@@ -88,6 +82,17 @@ impl World {
             }
         }
         false
+    }
+
+    /// When the next thing is due that concerns somebody; limits of blocks that have ended are forgotten here.
+    pub(crate) fn next_due(&mut self) -> Option<u64> {
+        loop {
+            let (at, what) = self.due.peek()?;
+            match what {
+                Due::Thread { thread, block } if !self.still_blocked(thread, block) => drop(self.due.pop(at)),
+                _ => return Some(at),
+            }
+        }
     }
 
     /// The time, for the running thread: a thread that looks at it again and again without ever blocking sees it pass.

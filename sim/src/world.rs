@@ -382,8 +382,8 @@ impl World {
     }
 
     /// Whether something is due within what a slow thread may miss.
-    fn due_soon(&self) -> bool {
-        self.due.peek().is_some_and(|(at, _)| at <= self.now + SLOW_NS)
+    fn due_soon(&mut self) -> bool {
+        self.next_due().is_some_and(|at| at <= self.now + SLOW_NS)
     }
 
     #[cold]
