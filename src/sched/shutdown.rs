@@ -18,10 +18,10 @@ use super::context::Context;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::Port;
-use crate::os::{ThreadHandle, Wait};
+use crate::os::{ThreadHandle, ThreadSpec, Wait};
 use crate::sync::{AtomicU32, Condvar, Debt, Mutex, Ordering, debt};
 use crate::time::Instant;
-use crate::trace::{Event, Place};
+use crate::trace::{Event, Place, PollEnd};
 
 const OPEN: u32 = 0;
 const CLOSING: u32 = 1;
@@ -161,11 +161,9 @@ impl Worker<'_> {
         let mut found = |place, task: crate::task::Task| {
             dirty = true;
             core.emit(Event::Dequeue { task: task.id(), place, worker: number as u16, by: number });
-            if foreign && task.header().is_pinned() {
-                // Its future belongs to a thread that did not come back for it: never dropped elsewhere, so leaked.
-                core::mem::forget(task);
-            } else {
-                self.end_task(task);
+            match task.start() {
+                crate::task::state::Start::Complete => task.release(),
+                _ => self.end_task(task, foreign),
             }
         };
         self.drain_remote();
@@ -186,23 +184,27 @@ impl Worker<'_> {
             found(Place::Injector, task);
         }
         loop {
-            let idle = core.owned.borrow().seize_one(foreign);
+            let idle = core.owned.borrow().seize_one();
             let Some(task) = idle else { break };
             dirty = true;
-            super::worker::cancel(task, number as u16, |task| self.unlist(task));
+            self.end_task(task, foreign);
         }
         if core.owes_notify.replace(false) {
             debt(Debt::Notify, -1);
         }
-        let kept = if foreign { core.pinned.get() } else { 0 };
-        dirty || core.owned.borrow().len() > kept
+        dirty || core.owned.borrow().len() > 0
     }
 
-    /// Cancels a task that was taken out of a container.
-    fn end_task(&self, task: crate::task::Task) {
-        match task.start() {
-            crate::task::state::Start::Complete => task.release(),
-            _ => super::worker::cancel(task, self.number as u16, |task| self.unlist(task)),
+    /// Cancels a task that was started or seized. `foreign`: the seat's pinned ones belong to a thread that did not come back for
+    /// them; nobody else may drop their futures.
+    fn end_task(&self, task: crate::task::Task, foreign: bool) {
+        let worker = self.number as u16;
+        if foreign && task.header().is_pinned() {
+            let id = task.id();
+            self.unlist(&task);
+            task.abandon(|| self.core.emit(Event::PollEnd { task: id, end: PollEnd::Cancelled, worker }));
+        } else {
+            super::worker::cancel(task, worker, |task| self.unlist(task));
         }
     }
 
@@ -264,48 +266,79 @@ impl Shared {
             let mut zero = self.seat_zero.lock();
             !core::mem::replace(&mut zero.taken, true)
         };
-        if vacant {
-            let cx = Context::new(self.clone(), Some(0));
-            cx.enter(|| self.end_seat_zero(&Worker::new(&cx), deadline));
+        // The others come to the meeting when their polls end, and nobody waits for them longer than the limit.
+        let on_time = !vacant || self.exit.wait_for_others(self, deadline);
+        if vacant && on_time {
+            self.end_seat_zero();
         }
-        let workers = self.wait_done(deadline);
+        let all_done = self.wait_done(Some(deadline));
+        let workers = if all_done { 0 } else { self.exit.busy(self.workers() as usize, on_time) };
         let blocking = self.blocking.shut_down(self, deadline);
-        if workers == 0 {
-            let threads = core::mem::take(&mut self.exit.state.lock().threads);
-            threads.into_iter().for_each(ThreadHandle::join);
-            // Release: pairs with `is_over`.
-            self.exit.stage.store(OVER, Ordering::Release);
-            super::emit(Event::End {});
+        if all_done {
+            self.end();
+        } else {
+            // Whenever the last poll returns, the others still have their tasks to drop. Without a thread for seat 0
+            // they would wait for it for ever.
+            let shared = self.clone();
+            let rest = move || {
+                if !on_time {
+                    shared.end_seat_zero();
+                }
+                shared.wait_done(None);
+                shared.end();
+            };
+            let spec = ThreadSpec { name: "pirn-shutdown".into(), stack: None };
+            let _ = self.os.spawn_thread(spec, Box::new(rest));
         }
         if workers + blocking > 0 { Err(ShutdownError { workers, blocking, limit }) } else { Ok(()) }
     }
 
-    /// The seat's share, by the thread that shuts down; it must not wait for the others longer than the limit.
-    fn end_seat_zero(&self, worker: &Worker<'_>, deadline: Instant) {
-        // A driver that cannot move here serves nobody any more; the tasks are ended all the same.
-        let _ = worker.attach();
-        // The others come to the meeting when their polls end. If one does not, seat 0 stays as it is.
-        if self.exit.wait_for_others(self, deadline) {
+    /// The vacant seat's share.
+    fn end_seat_zero(self: &Arc<Self>) {
+        let cx = Context::new(self.clone(), Some(0));
+        cx.enter(|| {
+            let worker = Worker::new(&cx);
+            // A driver that cannot move here serves nobody any more; the tasks are ended all the same.
+            let _ = worker.attach();
             worker.shut_down();
-        }
+        });
     }
 
-    /// Waits until all workers are done; how many are not at the deadline.
-    fn wait_done(&self, deadline: Instant) -> usize {
+    /// All workers are done.
+    fn end(&self) {
+        let threads = core::mem::take(&mut self.exit.state.lock().threads);
+        threads.into_iter().for_each(ThreadHandle::join);
+        // Release: pairs with `is_over`.
+        self.exit.stage.store(OVER, Ordering::Release);
+        super::emit(Event::End {});
+    }
+
+    /// Waits until all workers are done; false: at the deadline, if there is one, they are not.
+    fn wait_done(&self, deadline: Option<Instant>) -> bool {
         let workers = self.workers() as usize;
         let mut state = self.exit.state.lock();
         while state.done < workers - state.absent {
-            let now = self.os.now();
-            if now >= deadline {
-                break;
-            }
-            state = self.exit.changed.wait_timeout(state, deadline - now).0;
+            state = match deadline.map(|deadline| deadline - self.os.now()) {
+                Some(left) if left.is_zero() => return false,
+                Some(left) => self.exit.changed.wait_timeout(state, left).0,
+                None => self.exit.changed.wait(state),
+            };
         }
-        workers - state.absent - state.done
+        true
     }
 }
 
 impl Exit {
+    /// Workers that keep the shutdown from its end, at least one. `all_seated`: nobody but them is missing at the first meeting.
+    fn busy(&self, workers: usize, all_seated: bool) -> usize {
+        let state = self.state.lock();
+        let missing = match state.meeting {
+            0 => workers - state.absent - state.arrived - usize::from(!all_seated),
+            _ => workers - state.absent - state.done,
+        };
+        missing.max(1)
+    }
+
     /// Waits until everybody but the caller is at the first meeting; false at the deadline.
     fn wait_for_others(&self, shared: &Shared, deadline: Instant) -> bool {
         let others = shared.workers() as usize - 1;

@@ -62,13 +62,11 @@ impl OwnedList {
         Task::from_header(header)
     }
 
-    /// One idle task of the list, seized for cancelling; None if none is idle. `spare_pinned`: passes over pinned ones.
-    pub(crate) fn seize_one(&self, spare_pinned: bool) -> Option<Task> {
+    /// One idle task of the list, seized for cancelling; None if none is idle.
+    pub(crate) fn seize_one(&self) -> Option<Task> {
         let mut at = self.first;
         while let Some(header) = at {
-            // SAFETY: the list holds a reference.
-            let spared = spare_pinned && unsafe { header.as_ref() }.is_pinned();
-            if !spared && let Some(task) = Task::seize(header) {
+            if let Some(task) = Task::seize(header) {
                 return Some(task);
             }
             at = links(header, |links| links.next);

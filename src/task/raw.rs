@@ -214,7 +214,17 @@ unsafe fn take_output<F: Future>(header: NonNull<Header>, into: *mut ()) {
     // SAFETY: the task is complete and the caller is its handle; `into` points to an Option of the output's type.
     unsafe {
         with_stage::<F, _>(header, |stage| {
-            let Stage::Finished(result) = stage.replace(Stage::Empty) else { return };
+            let result = match &*stage {
+                // Abandoned: the future stays where it is.
+                Stage::Future(_) => Err(JoinError::cancelled(Id(header.as_ref().id))),
+                Stage::Finished(_) => {
+                    let Stage::Finished(result) = stage.replace(Stage::Empty) else {
+                        unreachable!("just seen")
+                    };
+                    result
+                }
+                Stage::Empty => return,
+            };
             into.cast::<Option<Result<F::Output, JoinError>>>().write(Some(result));
         });
     }
@@ -358,11 +368,23 @@ impl Task {
 
     /// The result is stored: tells who waits, drops what nobody wants. `told` runs right where the task becomes complete.
     pub(crate) fn complete(&self, told: impl FnOnce()) {
+        self.close(told, true);
+    }
+
+    /// Completes as cancelled a task whose future only another thread may drop. The future stays for ever, and the cell with it, as
+    /// its pin demands: the running reference is never given back. Only between `start` or `seize` and `complete`.
+    pub(crate) fn abandon(self, told: impl FnOnce()) {
+        self.close(told, false);
+        core::mem::forget(self);
+    }
+
+    /// Makes the task complete. `finished`: the stage holds a result.
+    fn close(&self, told: impl FnOnce(), finished: bool) {
         let header = self.header();
         let completed = header.state.complete();
         ghost(|| Ghost::BitClear { task: header.id });
         told();
-        if completed.drop_output {
+        if completed.drop_output && finished {
             // SAFETY: without a handle the output is the completer's.
             unsafe { (header.vtable.drop_output)(self.0) };
         }
