@@ -95,11 +95,13 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let on_seat = sched::with_context(|context| context.is_some_and(|context| context.seat.is_some()));
-        if shared.exit.is_closing() && !on_seat {
+        let armed = shared.timer_arm(this.deadline, cx.waker().clone());
+        // After the arming: a shutdown that is not seen here finds the timer on its wheel.
+        let closing = shared.exit.is_closing() && !on_seat;
+        this.armed = Some((shared, armed));
+        if closing {
             panic!("{ENDED}");
         }
-        let armed = shared.timer_arm(this.deadline, cx.waker().clone());
-        this.armed = Some((shared, armed));
         Poll::Pending
     }
 }
