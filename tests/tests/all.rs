@@ -4,4 +4,5 @@ mod alone;
 mod blocking;
 mod net;
 mod os;
+mod shutdown;
 mod support;
