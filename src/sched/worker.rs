@@ -275,7 +275,8 @@ impl<'a> Worker<'a> {
         self.stop_searching();
         if core.owes_notify.get() {
             core.owes_notify.set(false);
-            if !core.ring.is_empty() {
+            // A full ring overflows into the injector, so that has to be empty too for nothing to be left.
+            if !core.ring.is_empty() || !self.shared.injector.is_empty() {
                 self.shared.notify();
             }
             debt(Debt::Notify, -1);
