@@ -193,6 +193,7 @@ impl Simulation {
     fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
         self.fits(trace)?;
         let options = trace.header.options.clone();
+        lease.executor().beat.seed(trace.header.seed);
         self.execute_logged(lease, trace.header.seed, options, Some(trace), log);
         let world = lease.executor().world();
         if let Some(mismatch) = world.mismatch.take() {
@@ -231,6 +232,7 @@ impl Simulation {
 
     /// The options of a seed.
     pub(crate) fn options(&self, lease: &Lease, seed: u64) -> Options {
+        lease.executor().beat.seed(seed);
         self.asked.draw(seed, self.hosts.len(), self.length(lease))
     }
 
@@ -262,7 +264,6 @@ impl Simulation {
             self.name
         );
         let executor = lease.executor();
-        executor.beat.seed(seed);
         let source = match trace {
             Some(trace) => Source::Follow(Follow::new(trace)),
             None => Source::draw(&options, seed),

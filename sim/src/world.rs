@@ -386,7 +386,7 @@ impl World {
         self.next_due().is_some_and(|at| at <= self.now + SLOW_NS)
     }
 
-    #[cold]
+    #[inline(never)]
     fn slow(&mut self) {
         if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
             self.advance();
