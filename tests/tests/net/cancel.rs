@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pirn::net::{TcpListener, TcpStream};
 
-use super::{ANY, narrow_pair, on_workers, pair, pattern};
+use super::{any, everywhere, narrow_pair, pair, pattern, scale};
 
 /// Polls once, and drops the future if it has to wait.
 pub(crate) async fn once<F: Future>(future: F) -> Option<F::Output> {
@@ -30,13 +30,13 @@ async fn pause(round: usize) {
 
 #[test]
 fn dropped_reads_lose_nothing() {
-    const SIZE: usize = 200_000;
-    on_workers(async || {
+    everywhere("dropped_reads_lose_nothing", async || {
+        let whole = scale(200_000, 20_000);
         let (client, server) = pair().await?;
         let writing = pirn::spawn(async move {
             let mut at = 0;
-            while at < SIZE {
-                let size = (1 + at % 3_000).min(SIZE - at);
+            while at < whole {
+                let size = (1 + at % 3_000).min(whole - at);
                 client.write_all(&pattern(at, size)).await?;
                 at += size;
                 pause(at).await;
@@ -61,16 +61,16 @@ fn dropped_reads_lose_nothing() {
             }
         }
         writing.await.expect("no panic")?;
-        assert!(dropped > 10, "only {dropped} reads had to wait");
-        assert!(all == pattern(0, SIZE), "{} of {SIZE} bytes, or out of order", all.len());
+        assert!(dropped >= scale(10, 0), "only {dropped} reads had to wait");
+        assert!(all == pattern(0, whole), "{} of {whole} bytes, or out of order", all.len());
         Ok(())
     });
 }
 
 #[test]
 fn dropped_writes_and_flushes_lose_nothing() {
-    const SIZE: usize = 1_000_000;
-    on_workers(async || {
+    everywhere("dropped_writes_and_flushes_lose_nothing", async || {
+        let whole = scale(1_000_000, 100_000);
         let (client, server) = narrow_pair().await?;
         let reading = pirn::spawn(async move {
             let (mut all, mut buffer) = (Vec::new(), vec![0; 3_000]);
@@ -86,13 +86,13 @@ fn dropped_writes_and_flushes_lose_nothing() {
         });
         let (mut at, mut dropped) = (0, 0);
         for round in 0.. {
-            if at == SIZE {
+            if at == whole {
                 break;
             }
             if round % 3 == 0 {
                 once(client.flush()).await.transpose()?;
             }
-            let size = (1 + round * 997 % 100_000).min(SIZE - at);
+            let size = (1 + round * 997 % (whole / 10)).min(whole - at);
             match once(client.write(&pattern(at, size))).await.transpose()? {
                 Some(count) => at += count,
                 None => {
@@ -104,18 +104,18 @@ fn dropped_writes_and_flushes_lose_nothing() {
         // A shutdown that was dropped has shut down nothing.
         once(client.shutdown(std::net::Shutdown::Write)).await.transpose()?;
         client.shutdown(std::net::Shutdown::Write).await?;
-        assert!(dropped > 10, "only {dropped} writes had to wait");
+        assert!(dropped >= scale(10, 0), "only {dropped} writes had to wait");
         let all = reading.await.expect("no panic")?;
-        assert!(all == pattern(0, SIZE), "{} of {SIZE} bytes, or out of order", all.len());
+        assert!(all == pattern(0, whole), "{} of {whole} bytes, or out of order", all.len());
         Ok(())
     });
 }
 
 #[test]
 fn dropped_accepts_lose_no_connection() {
-    const CLIENTS: u8 = 50;
-    on_workers(async || {
-        let listener = TcpListener::bind(ANY).await?;
+    const CLIENTS: u8 = 20;
+    everywhere("dropped_accepts_lose_no_connection", async || {
+        let listener = TcpListener::bind(any()).await?;
         let address = listener.local_addr()?;
         let clients = pirn::spawn(async move {
             for number in 0..CLIENTS {
@@ -145,8 +145,8 @@ fn dropped_accepts_lose_no_connection() {
 
 #[test]
 fn dropped_accept_leaves_its_turn_to_another() {
-    on_workers(async || {
-        let listener = std::sync::Arc::new(TcpListener::bind(ANY).await?);
+    everywhere("dropped_accept_leaves_its_turn_to_another", async || {
+        let listener = std::sync::Arc::new(TcpListener::bind(any()).await?);
         let address = listener.local_addr()?;
         let other = listener.clone();
         let patient = pirn::spawn(async move { other.accept().await.map(|_| ()) });
@@ -170,8 +170,8 @@ fn dropped_accept_leaves_its_turn_to_another() {
 
 #[test]
 fn dropped_connects_close() {
-    on_workers(async || {
-        let listener = TcpListener::bind(ANY).await?;
+    everywhere("dropped_connects_close", async || {
+        let listener = TcpListener::bind(any()).await?;
         let address = listener.local_addr()?;
         for _ in 0..20 {
             drop(once(TcpStream::connect(address)).await);

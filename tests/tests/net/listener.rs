@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use pirn::net::{ListenOptions, TcpListener, TcpStream};
 
-use super::{ANY, on_workers};
+use super::{ANY, any, everywhere, on_workers};
 
 #[test]
 fn port_in_use_is_named() {
-    on_workers(async || {
-        let listener = TcpListener::bind(ANY).await?;
+    everywhere("port_in_use_is_named", async || {
+        let listener = TcpListener::bind(any()).await?;
         let address = listener.local_addr()?;
         let error = TcpListener::bind(address).await.expect_err("in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -24,8 +24,8 @@ fn port_in_use_is_named() {
 
 #[test]
 fn refused_address_is_named() {
-    on_workers(async || {
-        let address = TcpListener::bind(ANY).await?.local_addr()?;
+    everywhere("refused_address_is_named", async || {
+        let address = TcpListener::bind(any()).await?.local_addr()?;
         let error = TcpStream::connect(address).await.expect_err("nobody listens");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains(&format!("cannot connect to {address}")), "{error}");
@@ -80,9 +80,9 @@ fn ipv6() {
 
 #[test]
 fn second_address_is_tried() {
-    on_workers(async || {
-        let deaf = TcpListener::bind(ANY).await?.local_addr()?;
-        let listener = TcpListener::bind(ANY).await?;
+    everywhere("second_address_is_tried", async || {
+        let deaf = TcpListener::bind(any()).await?.local_addr()?;
+        let listener = TcpListener::bind(any()).await?;
         let client = TcpStream::connect(&[deaf, listener.local_addr()?][..]).await?;
         assert_eq!(client.peer_addr()?, listener.local_addr()?);
         Ok(())
@@ -91,8 +91,8 @@ fn second_address_is_tried() {
 
 #[test]
 fn incoming_yields_connections() {
-    on_workers(async || {
-        let listener = TcpListener::bind(ANY).await?;
+    everywhere("incoming_yields_connections", async || {
+        let listener = TcpListener::bind(any()).await?;
         let address = listener.local_addr()?;
         let clients = pirn::spawn(async move {
             for _ in 0..20 {
@@ -113,8 +113,8 @@ fn incoming_yields_connections() {
 #[test]
 fn many_tasks_accept_at_once() {
     const TASKS: usize = 8;
-    on_workers(async || {
-        let listener = Arc::new(TcpListener::bind(ANY).await?);
+    everywhere("many_tasks_accept_at_once", async || {
+        let listener = Arc::new(TcpListener::bind(any()).await?);
         let address = listener.local_addr()?;
         let accepting: Vec<_> = (0..TASKS)
             .map(|_| {

@@ -11,8 +11,45 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use pirn::net::{TcpListener, TcpStream};
 
-/// An unused loopback port.
+/// An unused port of the loopback address.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// An unused port of this machine, live or simulated.
+fn any() -> SocketAddr {
+    #[cfg(feature = "sim")]
+    if pirn_sim::is_simulated() {
+        return SocketAddr::new(pirn_sim::host_addr("host"), 0);
+    }
+    ANY
+}
+
+/// A size for live runs, or a smaller one for simulated runs, which do much more per byte.
+fn scale(live: usize, simulated: usize) -> usize {
+    #[cfg(feature = "sim")]
+    if pirn_sim::is_simulated() {
+        return simulated;
+    }
+    let _ = simulated;
+    live
+}
+
+/// Runs a test's future as [`on_workers`] does, and in the simulator, on a host with 1 to 3 workers, for some seeds.
+fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(name: &str, test: F) {
+    on_workers(test);
+    #[cfg(feature = "sim")]
+    for seed in 0..40 {
+        let simulation = pirn_sim::Simulation::new(name)
+            .host("host", move || async move { test().await })
+            .tso(seed % 2 == 1);
+        let verdict = simulation.run(seed).verdict;
+        assert!(
+            matches!(verdict, pirn_sim::Verdict::Pass),
+            "{name} fails in the simulator with seed {seed}: {verdict:?}"
+        );
+    }
+    #[cfg(not(feature = "sim"))]
+    let _ = name;
+}
 
 /// Runs a test's future on one worker, then on three.
 fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
@@ -28,7 +65,7 @@ fn run<T>(workers: usize, future: impl Future<Output = T>) -> T {
 
 /// A connected pair: the connecting side, the accepted side.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind(ANY).await?;
+    let listener = TcpListener::bind(any()).await?;
     let client = TcpStream::connect(listener.local_addr()?).await?;
     let (server, _) = listener.accept().await?;
     Ok((client, server))

@@ -30,7 +30,8 @@ async fn serve(listener: TcpListener, connections: usize) -> io::Result<()> {
                     break;
                 }
             }
-        });
+        })
+        .detach();
     }
     Ok(())
 }
@@ -88,11 +89,11 @@ fn dropped_runtime_leaves_no_descriptor() {
             runtime.block_on(async {
                 let listener = TcpListener::bind(ANY).await.expect("bind");
                 let address = listener.local_addr().expect("address");
-                pirn::spawn(serve(listener, usize::MAX));
+                pirn::spawn(serve(listener, usize::MAX)).detach();
                 for _ in 0..20 {
                     let stream = TcpStream::connect(address).await.expect("connect");
                     // Reads that wait when the runtime goes.
-                    pirn::spawn(async move { stream.read(&mut [0; 8]).await.map(drop) });
+                    pirn::spawn(async move { stream.read(&mut [0; 8]).await.map(drop) }).detach();
                 }
                 pirn::time::sleep(Duration::from_millis(10)).await;
             });

@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use pirn::net::{TcpListener, TcpStream};
 
-use super::{ANY, narrow_pair, on_workers, pair, pattern, run};
+use super::{ANY, any, everywhere, narrow_pair, on_workers, pair, pattern, run, scale};
 
 #[test]
 fn echo() {
-    on_workers(async || {
-        let listener = TcpListener::bind(ANY).await?;
+    everywhere("echo", async || {
+        let listener = TcpListener::bind(any()).await?;
         let address = listener.local_addr()?;
         let server = pirn::spawn(async move {
             let (stream, peer) = listener.accept().await?;
@@ -28,7 +28,7 @@ fn echo() {
         });
         let client = TcpStream::connect(address).await?;
         let mut buffer = [0; 64];
-        for round in 0..200 {
+        for round in 0..scale(200, 20) {
             client.write_all(&pattern(round, 64)).await?;
             client.read_exact(&mut buffer).await?;
             assert_eq!(buffer[..], pattern(round, 64));
@@ -41,13 +41,13 @@ fn echo() {
 
 #[test]
 fn large_transfers_both_ways_at_once() {
-    const SIZE: usize = 4 << 20;
-    on_workers(async || {
+    everywhere("large_transfers_both_ways_at_once", async || {
+        let whole = scale(4 << 20, 200_000);
         let (client, server) = narrow_pair().await?;
         let both = [client, server].map(|stream| {
             let (reader, writer) = stream.into_split();
             let writing = pirn::spawn(async move {
-                writer.write_all(&pattern(0, SIZE)).await?;
+                writer.write_all(&pattern(0, whole)).await?;
                 writer.shutdown().await
             });
             let reading = pirn::spawn(async move {
@@ -63,7 +63,7 @@ fn large_transfers_both_ways_at_once() {
         });
         for (writing, reading) in both {
             writing.await.expect("no panic")?;
-            assert!(reading.await.expect("no panic")? == pattern(0, SIZE), "bytes out of order");
+            assert!(reading.await.expect("no panic")? == pattern(0, whole), "bytes out of order");
         }
         Ok(())
     });
@@ -71,10 +71,14 @@ fn large_transfers_both_ways_at_once() {
 
 #[test]
 fn vectored() {
-    on_workers(async || {
+    everywhere("vectored", async || {
         let (client, server) = pair().await?;
-        let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cdef")];
-        assert_eq!(client.write_vectored(&parts).await?, 6);
+        // A write may take a part of what it is given.
+        let mut parts: &mut [IoSlice<'_>] = &mut [IoSlice::new(b"ab"), IoSlice::new(b"cdef")];
+        while !parts.is_empty() {
+            let count = client.write_vectored(parts).await?;
+            IoSlice::advance_slices(&mut parts, count);
+        }
         let (mut first, mut second) = ([0; 4], [0; 4]);
         let mut got = 0;
         while got < 6 {
@@ -89,7 +93,7 @@ fn vectored() {
 
 #[test]
 fn peek_then_read() {
-    on_workers(async || {
+    everywhere("peek_then_read", async || {
         let (other, server) = pair().await?;
         let mut buffer = [0; 8];
         let waiting = async {
@@ -101,11 +105,12 @@ fn peek_then_read() {
             other.write_all(b"abcdef").await?;
             io::Result::Ok(other)
         });
-        assert_eq!(waiting.await?, b"abcdef");
+        let seen = waiting.await?;
+        assert!(!seen.is_empty() && b"abcdef".starts_with(&seen), "{seen:?}");
         let _other = sending.await.expect("no panic")?;
         for _ in 0..3 {
-            assert_eq!(server.peek(&mut buffer[..2]).await?, 2);
-            assert_eq!(&buffer[..2], b"ab");
+            let count = server.peek(&mut buffer[..2]).await?;
+            assert!(count > 0 && b"ab".starts_with(&buffer[..count]), "{buffer:?}");
         }
         server.read_exact(&mut buffer[..6]).await?;
         assert_eq!(&buffer[..6], b"abcdef");
@@ -115,7 +120,7 @@ fn peek_then_read() {
 
 #[test]
 fn half_close_and_ends() {
-    on_workers(async || {
+    everywhere("half_close_and_ends", async || {
         let (client, server) = pair().await?;
         client.shutdown(Shutdown::Write).await?;
         let mut byte = [0];
@@ -133,7 +138,7 @@ fn half_close_and_ends() {
 
 #[test]
 fn read_ends_when_shut_down_from_another_task() {
-    on_workers(async || {
+    everywhere("read_ends_when_shut_down_from_another_task", async || {
         let (client, _server) = pair().await?;
         let client = std::sync::Arc::new(client);
         let reader = client.clone();
@@ -147,7 +152,7 @@ fn read_ends_when_shut_down_from_another_task() {
 
 #[test]
 fn dropped_stream_sends_what_was_accepted() {
-    on_workers(async || {
+    everywhere("dropped_stream_sends_what_was_accepted", async || {
         let (client, server) = narrow_pair().await?;
         let mut accepted = 0;
         while let Some(count) = super::cancel::once(client.write(&pattern(accepted, 50_000))).await {
@@ -169,7 +174,7 @@ fn dropped_stream_sends_what_was_accepted() {
 
 #[test]
 fn failed_send_is_reported_again_and_again() {
-    on_workers(async || {
+    everywhere("failed_send_is_reported_again_and_again", async || {
         let (client, server) = narrow_pair().await?;
         // Until a send is in flight, which the reset will fail.
         while let Some(count) = super::cancel::once(client.write(&[7; 50_000])).await {
@@ -190,7 +195,7 @@ fn failed_send_is_reported_again_and_again() {
 
 #[test]
 fn split_and_reunite() {
-    on_workers(async || {
+    everywhere("split_and_reunite", async || {
         let (mut client, server) = pair().await?;
         {
             let (_reader, writer) = client.split();
@@ -212,10 +217,12 @@ fn split_and_reunite() {
 
 #[test]
 fn futures_io_traits() {
-    on_workers(async || {
+    everywhere("futures_io_traits", async || {
         let (mut client, server) = pair().await?;
-        let wrote = std::future::poll_fn(|cx| Pin::new(&mut client).poll_write(cx, b"abc")).await?;
-        assert_eq!(wrote, 3);
+        let mut sent = 0;
+        while sent < 3 {
+            sent += std::future::poll_fn(|cx| Pin::new(&mut client).poll_write(cx, &b"abc"[sent..])).await?;
+        }
         std::future::poll_fn(|cx| Pin::new(&mut client).poll_flush(cx)).await?;
         std::future::poll_fn(|cx| Pin::new(&mut client).poll_close(cx)).await?;
         let mut all = Vec::new();
@@ -355,5 +362,58 @@ fn outside_of_a_runtime_is_an_error() {
     match connect.as_mut().poll(&mut context) {
         std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains("outside"), "{error}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn dropped_runtime_sends_what_was_accepted() {
+    const STREAMS: usize = 12;
+    for workers in [1, 3] {
+        let listener = std::net::TcpListener::bind(ANY).expect("bind");
+        let address = listener.local_addr().expect("address");
+        // Reads only when the runtime is on its way out.
+        let (go, gone) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let streams: Vec<_> = (0..STREAMS).map(|_| listener.accept().expect("accept").0).collect();
+            let accepted: Vec<usize> = gone.recv().expect("the counts");
+            std::thread::sleep(Duration::from_millis(20));
+            let mut seen = Vec::new();
+            for mut stream in streams {
+                let mut all = Vec::new();
+                stream.read_to_end(&mut all).expect("no reset");
+                assert!(all == pattern(0, all.len()), "bytes out of order");
+                seen.push(all.len());
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, accepted, "of what the writes accepted");
+        });
+        let runtime = pirn::Builder::new().workers(workers).build().expect("a runtime");
+        let mut accepted = runtime.block_on(async {
+            let writing: Vec<_> = (0..STREAMS)
+                .map(|number| {
+                    pirn::spawn(async move {
+                        let stream = TcpStream::connect(address).await?;
+                        stream.set_send_buffer_size(16 << 10)?;
+                        let mut accepted = 0;
+                        let size = 40_000 + number;
+                        while let Some(count) =
+                            super::cancel::once(stream.write(&pattern(accepted, size))).await
+                        {
+                            accepted += count?;
+                        }
+                        io::Result::Ok(accepted)
+                    })
+                })
+                .collect();
+            let mut accepted = Vec::new();
+            for stream in writing {
+                accepted.push(stream.await.expect("no panic").expect("no error"));
+            }
+            accepted
+        });
+        accepted.sort_unstable();
+        go.send(accepted).expect("the reader waits");
+        drop(runtime);
+        reader.join().expect("the reader is content");
     }
 }
