@@ -237,6 +237,22 @@ fn s27_pinned_tasks_stay() {
     s.breaks("S27", "on thread 7");
 }
 
+/// A shutdown from another thread than the one the task is pinned to ends it without a drop.
+#[test]
+fn s27_abandoned_tasks_are_not_dropped_elsewhere() {
+    let abandoned = || {
+        let mut s = Script::new(1);
+        s.spawn_pinned(0, 1).enqueue(on(0), 1, Place::Inbox, 0).dequeue(0, 1, Place::Inbox, 0).poll(0, 1);
+        s.poll_end(0, 1, PollEnd::Pending).gone(on(0));
+        s
+    };
+    let over = Event::PollEnd { task: 1, end: PollEnd::Cancelled, worker: 0 };
+    let mut s = abandoned();
+    s.event(OUTSIDE, over).event(OUTSIDE, Event::Free { task: 1 }).event(OUTSIDE, Event::End {}).holds();
+    abandoned().event(OUTSIDE, over).event(OUTSIDE, over).breaks("S3", "ended a poll on worker 0");
+    abandoned().event(OUTSIDE, Event::FutureDrop { task: 1, worker: 0 }).breaks("S27", "dropped on thread 7");
+}
+
 #[test]
 fn s9_lifo_slot_and_inbox_have_owners() {
     let mut s = polling(2);

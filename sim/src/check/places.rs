@@ -306,6 +306,19 @@ impl Checker {
             state.flags |= ENDED;
             return Ok(());
         }
+        // The future of a pinned task whose thread did not come back is never dropped, for nobody else may do it.
+        if end == PollEnd::Cancelled
+            && state.flags & (PINNED | DROPPED | ENDED) == PINNED
+            && thread != state.thread
+            && matches!(state.at, At::Nowhere | At::Hand(_))
+        {
+            let held = matches!(state.at, At::Hand(_));
+            state.at = At::Nowhere;
+            state.flags |= DROPPED | ENDED;
+            self.places.hands -= u32::from(held);
+            self.finished(task);
+            return Ok(());
+        }
         if state.at != At::Running(worker) {
             let what = format!("ended a poll on worker {worker}, but it is {}", whereabouts(state.at));
             return Err(broken("S3", task, what).worker(worker));
