@@ -235,10 +235,12 @@ impl Worker<'_> {
         left.into_iter().for_each(|(_, waker)| crate::task::wake_contained(waker));
     }
 
-    /// Reaps until nothing of this seat is in flight, or the limit.
+    /// Reaps until nothing of any seat is in flight, or the limit.
     fn reap_until(&self, limit: Instant) {
-        while self.seat.ops.in_flight() > 0 && self.shared.os.now() < limit {
-            // Short waits: on epoll, another seat's driver may be the one that resolves this seat's op.
+        // On epoll this seat's driver may be the one that resolves another seat's op: all of them stay until none has any.
+        let in_flight = || (0..self.shared.workers()).any(|seat| self.shared.seat(seat).ops.in_flight() > 0);
+        while in_flight() && self.shared.os.now() < limit {
+            // Short waits: and another's driver may resolve this seat's last one.
             let wait = limit.min(self.shared.os.now() + Duration::from_millis(1));
             self.shared.hold_own(self.number, true);
             let found = self.reap(self.number, Wait::Until(wait));

@@ -394,6 +394,12 @@ fn dropped_runtime_sends_what_was_accepted() {
                     pirn::spawn(async move {
                         let stream = TcpStream::connect(address).await?;
                         stream.set_send_buffer_size(16 << 10)?;
+                        // At home on this worker from here on; the send may start on another one.
+                        assert!(super::cancel::once(stream.read(&mut [0])).await.is_none());
+                        for _ in 0..20 {
+                            std::thread::sleep(Duration::from_micros(50));
+                            pirn::yield_now().await;
+                        }
                         let mut accepted = 0;
                         let size = 40_000 + number;
                         while let Some(count) =
