@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::choice::Source;
 use crate::report::Verdict;
 use crate::world::World;
 
@@ -64,6 +65,11 @@ const FREE_READS: u32 = 32;
 const READ_STEP: u64 = 50;
 const READ_STEP_MAX: u64 = 20_000;
 
+/// Stretches between digests in which threads may run before each such stretch takes time, and that time at first and at most.
+const FREE_STRETCHES: u32 = 4;
+const STRETCH_STEP: u64 = 1_000;
+const STRETCH_STEP_MAX: u64 = 50_000;
+
 /// Offset of the wall clock: 2026-01-01T00:00:00Z, in nanoseconds of Unix time.
 pub(crate) const WALL_START: u64 = 1_767_225_600_000_000_000;
 
@@ -108,6 +114,26 @@ impl World {
             self.happen();
         }
         self.now
+    }
+
+    /// At each digest: threads that run on and on take time, whether they look at the clock or not. Without this a task
+    /// that yields until a timer has fired would never see it fire.
+    pub(crate) fn stretch(&mut self) {
+        if self.now >= self.stretch_start + STRETCH_STEP {
+            self.stretches = 0;
+        } else {
+            self.stretches += 1;
+            if self.stretches > FREE_STRETCHES {
+                let doublings = (self.stretches - FREE_STRETCHES).min(16);
+                self.move_time(self.now + (STRETCH_STEP << doublings).min(STRETCH_STEP_MAX));
+                self.happen();
+                // Fair, in the end: priorities alone would let one busy thread run for ever.
+                if let Source::Draw(draw) = &mut self.source {
+                    draw.spun(self.current);
+                }
+            }
+        }
+        self.stretch_start = self.now;
     }
 
     fn move_time(&mut self, at: u64) {

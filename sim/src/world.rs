@@ -104,6 +104,9 @@ pub(crate) struct World {
     pub(crate) current: u32,
     pub(crate) next: u32,
     pub(crate) now: u64,
+    /// The time at the last digest, and digests in a row between which almost none passed.
+    pub(crate) stretch_start: u64,
+    pub(crate) stretches: u32,
     pub(crate) due: Queue,
     pub(crate) points: u64,
     pub(crate) switches: u64,
@@ -139,6 +142,8 @@ impl World {
             current: 0,
             next: NONE,
             now: 0,
+            stretch_start: 0,
+            stretches: 0,
             due: Queue::default(),
             points: 0,
             switches: 0,
@@ -180,6 +185,8 @@ impl World {
         self.current = 0;
         self.next = NONE;
         self.now = 0;
+        self.stretch_start = 0;
+        self.stretches = 0;
         self.points = 0;
         self.switches = 0;
         self.events = 0;
@@ -504,6 +511,7 @@ impl World {
             self.differs(mismatch);
         }
         self.digests.push(digest);
+        self.stretch();
         if self.points >= self.options.max_points {
             let report = self.describe_threads();
             self.fail(Verdict::Livelock(format!(

@@ -67,6 +67,11 @@ impl Bell {
         }
     }
 
+    /// Whether somebody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.is_some()
+    }
+
     /// Waits until it has rung `times` in all.
     pub(crate) async fn rung(&self, times: u32) {
         poll_fn(|cx| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use pirn::time::{Instant, Sleep, sleep_until, timeout};
+use pirn::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::mailbox::Mailbox;
 use super::{Host, Random, Report, Setting, Size, Workload, check, finished};
@@ -20,6 +20,9 @@ pub(crate) const WORKLOAD: Workload = Workload {
     small: Size { width: 3, rounds: 3, bytes: 0 },
     large: Size { width: 100, rounds: 20, bytes: 0 },
 };
+
+/// Before a full mailbox is tried again.
+const PATIENCE: Duration = Duration::from_micros(100);
 
 /// An armed timer on its way to another task.
 type Armed = Pin<Box<Sleep>>;
@@ -50,14 +53,14 @@ async fn armer(setting: Arc<Setting>, mailbox: Arc<Mailbox<Option<Armed>>>) -> R
         let mut parcel = Some(timer);
         while let Err(back) = mailbox.put(parcel) {
             parcel = back;
-            pirn::yield_now().await;
+            sleep(PATIENCE).await;
         }
         // A timeout whose timer never fires: armed and cancelled by the same task, wherever it runs by then.
         let limit = timeout(Duration::from_secs(60), pirn::yield_now()).await;
         check(limit.is_ok(), || "a minute passed within one yield".to_owned())?;
     }
     while mailbox.put(None).is_err() {
-        pirn::yield_now().await;
+        sleep(PATIENCE).await;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ async fn spinner(setting: Arc<Setting>) -> Result<Report, String> {
         // Spawned: in the ring, stealable.
         for _ in 0..setting.size.width {
             let (ran, handle) = flagged(async {});
-            wait(&ran, alone).await;
+            wait(&ran, || alone).await;
             finished(handle).await?;
         }
         // Woken: the second wake moves the first task from the LIFO slot to the ring.
@@ -41,10 +41,13 @@ async fn spinner(setting: Arc<Setting>) -> Result<Report, String> {
             let bells = bells.clone();
             flagged(async move { bells[at].rung(round).await })
         });
-        pirn::yield_now().await;
+        while !bells.iter().all(Bell::is_awaited) {
+            pirn::yield_now().await;
+        }
         bells[0].ring();
         bells[1].ring();
-        wait(&first.0, alone).await;
+        // If the second runs while this task does, it was still in its last poll elsewhere and moved nothing.
+        wait(&first.0, || alone || second.0.load(Ordering::Acquire)).await;
         finished(first.1).await?;
         finished(second.1).await?;
         report.count += 1;
@@ -66,11 +69,11 @@ fn flagged(
     (ran, handle)
 }
 
-/// Holds the worker until the flag is up; with one worker that would be for ever, so then it yields.
-async fn wait(ran: &AtomicBool, alone: bool) {
+/// Holds the worker until the flag is up; yields instead where nobody else would raise it.
+async fn wait(ran: &AtomicBool, yields: impl Fn() -> bool) {
     // Pairs with the release in `flagged`.
     while !ran.load(Ordering::Acquire) {
-        if alone {
+        if yields() {
             pirn::yield_now().await;
         } else {
             std::hint::spin_loop();
