@@ -216,6 +216,16 @@ fn s5_cancel_without_a_poll() {
     let mut s = cancelled(false);
     s.event(on(1), Event::Free { task: 1 }).idle().holds();
     cancelled(true).idle().holds();
+    // A wake between the drop and the end.
+    let mut s = polling(2);
+    s.poll_end(0, 1, PollEnd::Pending).ghost(OUTSIDE, Ghost::BitSet { task: 1 });
+    s.debt(OUTSIDE, Debt::Push, 1).event(OUTSIDE, Event::Abort { task: 1 });
+    s.enqueue(OUTSIDE, 1, Place::Injector, 0).dequeue(1, 1, Place::Injector, 0);
+    s.ghost(on(1), Ghost::BitClear { task: 1 }).debt(on(1), Debt::Push, -1);
+    s.event(on(1), Event::FutureDrop { task: 1, worker: 1 }).ghost(on(0), Ghost::BitSet { task: 1 });
+    s.event(on(0), Event::Wake { task: 1, scheduled: true }).ghost(on(1), Ghost::BitClear { task: 1 });
+    s.poll_end(1, 1, PollEnd::Cancelled).idle().holds();
+    s.ghost(on(0), Ghost::BitSet { task: 1 }).breaks("S5", "it is finished");
     cancelled(false).poll_end(1, 1, PollEnd::Cancelled).breaks("S3", "ended a poll on worker 1");
     cancelled(false).event(on(1), Event::PollStart { task: 1, worker: 1 }).breaks("S1", "did not take it");
 }

@@ -378,8 +378,12 @@ impl Checker {
                 "was scheduled, but its scheduled bit was set already".to_owned(),
             ));
         }
-        if state.is(TERMINAL) {
+        if state.is(ENDED) {
             return Err(broken("S5", task, "was scheduled, but it is finished".to_owned()));
+        }
+        // Cancelled without a poll: its future is gone, and it counts as running until that is noted.
+        if state.is(TERMINAL) {
+            return Ok(());
         }
         state.flags |= SCHEDULED;
         match state.at {
