@@ -291,6 +291,22 @@ fn abort_against_wake() {
     });
 }
 
+/// An abort against a poll that stays pending, and its end: it alone ends the task. Every interleaving.
+#[test]
+fn abort_against_poll_end() {
+    explore(None, || {
+        let cell = Cell::scheduled(1);
+        let aborting = with(&cell, Cell::abort);
+        cell.run();
+        aborting.join().unwrap();
+        assert!(cell.state.is_complete(), "an aborted task goes on");
+        // Its waker was never woken.
+        cell.release();
+        cell.detach();
+        cell.assert_over(1);
+    });
+}
+
 /// An abort and a wake against the first poll and its end. Bound: 3 preemptions.
 #[test]
 fn abort_and_wake_against_poll_end() {
