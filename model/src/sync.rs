@@ -1,41 +1,73 @@
 //! The names of the root crate's `sync`, over loom.
 
+pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::MutexGuard;
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 
 pub(crate) use self::ghost::{Debt, Ghost};
 
 #[path = "../../src/sync/ghost.rs"]
 mod ghost;
 
-/// A cell whose accesses are steps of their own.
+/// Loom's atomic of the same name, with a *turn* before each load: a relaxed read-modify-write of a word of its own beside it.
 ///
-/// Loom counts a cell's access to the thread's last atomic operation, and so takes an access right after a release for released by
-/// it. The load here comes between them; loads are independent of each other and add no interleavings.
-#[derive(Debug)]
-pub(crate) struct UnsafeCell<T> {
-    step: AtomicU8,
-    cell: loom::cell::UnsafeCell<T>,
+/// Loom 0.7 remembers one last access a location. In "A loads, B loads, B exchanges" B's load hides A's, and the run in which A's load comes
+/// after the exchange is never tried; a load and a compare-and-swap in each of two threads is all it takes. Turns
+/// depend on each other, so their orders are tried, and with them those of the loads. They order nothing in memory.
+macro_rules! atomic {
+    ($name:ident $(<$generic:ident>)?, $value:ty, $($method:ident)*) => {
+        #[derive(Debug)]
+        pub(crate) struct $name $(<$generic>)? {
+            turn: loom::sync::atomic::AtomicU8,
+            value: loom::sync::atomic::$name $(<$generic>)?,
+        }
+
+        impl $(<$generic>)? $name $(<$generic>)? {
+            pub(crate) fn new(value: $value) -> Self {
+                Self {
+                    turn: loom::sync::atomic::AtomicU8::new(0),
+                    value: loom::sync::atomic::$name::new(value),
+                }
+            }
+
+            pub(crate) fn load(&self, order: Ordering) -> $value {
+                self.turn.swap(0, Ordering::Relaxed);
+                self.value.load(order)
+            }
+
+            pub(crate) fn store(&self, value: $value, order: Ordering) {
+                self.value.store(value, order);
+            }
+
+            pub(crate) fn compare_exchange(
+                &self, old: $value, new: $value, success: Ordering, failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.value.compare_exchange(old, new, success, failure)
+            }
+
+            /// As if it never failed without a reason: the callers repeat it anyway.
+            pub(crate) fn compare_exchange_weak(
+                &self, old: $value, new: $value, success: Ordering, failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.value.compare_exchange(old, new, success, failure)
+            }
+
+            $(
+                pub(crate) fn $method(&self, value: $value, order: Ordering) -> $value {
+                    self.value.$method(value, order)
+                }
+            )*
+        }
+    };
 }
 
-impl<T> UnsafeCell<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self { step: AtomicU8::new(0), cell: loom::cell::UnsafeCell::new(value) }
-    }
-
-    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        self.step.load(Ordering::Relaxed);
-        self.cell.with(f)
-    }
-
-    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        self.step.load(Ordering::Relaxed);
-        self.cell.with_mut(f)
-    }
-}
+atomic!(AtomicBool, bool, swap fetch_or fetch_and);
+atomic!(AtomicU8, u8, swap fetch_add fetch_sub fetch_or fetch_and);
+atomic!(AtomicU32, u32, swap fetch_add fetch_sub fetch_or fetch_and fetch_max);
+atomic!(AtomicU64, u64, swap fetch_add fetch_sub fetch_or fetch_and fetch_max);
+atomic!(AtomicUsize, usize, swap fetch_add fetch_sub fetch_or fetch_and fetch_xor fetch_max);
+atomic!(AtomicPtr<T>, *mut T, swap);
 
 /// A lock without poisoning.
 #[derive(Debug)]

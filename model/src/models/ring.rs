@@ -43,10 +43,10 @@ fn assert_all(mut got: Vec<u32>, tasks: u32) {
     assert_eq!(got, (0..tasks).collect::<Vec<_>>(), "a task was lost or taken twice");
 }
 
-/// Owner and one thief, every interleaving: pushes across the wrap, pops between.
+/// Owner and one thief: pushes across the wrap, pops between. Bound: 4 preemptions.
 #[test]
 fn owner_and_thief_across_the_wrap() {
-    explore(None, || {
+    explore(Some(4), || {
         let (owner, ring) = filled(0, 2, WRAP, [Box::new(0)]);
         let stealing = thread::spawn(move || thief(1, &ring));
         let mut got = Vec::new();
@@ -84,10 +84,10 @@ fn owner_and_two_thieves() {
     });
 }
 
-/// The owner overflows a full ring while a thief is at it: each index has one taker (R4).
+/// The owner overflows a full ring while a thief is at it: each index has one taker (R4). Bound: 4 preemptions.
 #[test]
 fn overflow_against_thief() {
-    explore(None, || {
+    explore(Some(4), || {
         let (owner, ring) = filled(0, 4, WRAP, (0..4).map(Box::new));
         let stealing = thread::spawn(move || thief(1, &ring));
         let mut got = Vec::new();

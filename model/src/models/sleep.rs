@@ -151,10 +151,10 @@ fn real_sources() {
     });
 }
 
-/// Two workers, of which one may search, two pushes from outside: F1, and the recheck of who was refused a permit. Bound: 3 preemptions.
+/// Two workers, of which one may search, two pushes from outside: F1, and the recheck of who was refused a permit. Bound: 2 preemptions.
 #[test]
 fn two_pushes_two_workers() {
-    explore(Some(3), || {
+    explore(Some(2), || {
         let shared = Shared::new(2, 2);
         let workers = [spawn(&shared, 0), spawn(&shared, 1)];
         shared.push(0);
