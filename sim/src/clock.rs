@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::choice::Source;
 use crate::report::Verdict;
 use crate::world::World;
 
@@ -32,12 +31,6 @@ impl Queue {
         self.heap.push(Reverse((at, self.entries, what)));
     }
 
-    /// Whether nothing is due, ever.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
-
     /// What is due next, and when.
     pub(crate) fn peek(&self) -> Option<(u64, Due)> {
         self.heap.peek().map(|Reverse((at, _, what))| (*at, *what))
@@ -64,11 +57,6 @@ const FREE_READS: u32 = 32;
 /// What such a read moves time by at first, and at most, in nanoseconds.
 const READ_STEP: u64 = 50;
 const READ_STEP_MAX: u64 = 20_000;
-
-/// Stretches between digests in which threads may run before each such stretch takes time, and that time at first and at most.
-const FREE_STRETCHES: u32 = 4;
-const STRETCH_STEP: u64 = 1_000;
-const STRETCH_STEP_MAX: u64 = 50_000;
 
 /// Offset of the wall clock: 2026-01-01T00:00:00Z, in nanoseconds of Unix time.
 pub(crate) const WALL_START: u64 = 1_767_225_600_000_000_000;
@@ -110,30 +98,24 @@ impl World {
         };
         if reads > FREE_READS {
             let step = READ_STEP.saturating_mul(1 << ((reads - FREE_READS) / 16).min(20)).min(READ_STEP_MAX);
-            self.move_time(self.now + step);
-            self.happen();
+            self.pass(step);
         }
         self.now
     }
 
-    /// At each digest: threads that run on and on take time, whether they look at the clock or not. Without this a task
-    /// that yields until a timer has fired would never see it fire.
-    pub(crate) fn stretch(&mut self) {
-        if self.now >= self.stretch_start + STRETCH_STEP {
-            self.stretches = 0;
-        } else {
-            self.stretches += 1;
-            if self.stretches > FREE_STRETCHES {
-                let doublings = (self.stretches - FREE_STRETCHES).min(16);
-                self.move_time(self.now + (STRETCH_STEP << doublings).min(STRETCH_STEP_MAX));
-                self.happen();
-                // Fair, in the end: priorities alone would let one busy thread run for ever.
-                if let Source::Draw(draw) = &mut self.source {
-                    draw.spun(self.current);
-                }
-            }
+    /// Lets `span` pass while threads run, and what is due by then happen.
+    pub(crate) fn pass(&mut self, span: u64) {
+        let until = self.now + span;
+        while let Some(at) = self.next_due()
+            && at <= until
+            && self.failure.is_none()
+        {
+            self.move_time(at.max(self.now));
+            self.happen();
         }
-        self.stretch_start = self.now;
+        if self.failure.is_none() && until > self.now {
+            self.move_time(until);
+        }
     }
 
     fn move_time(&mut self, at: u64) {
@@ -188,6 +170,6 @@ mod tests {
         assert_eq!(queue.pop(5), Some(Due::Packet(2)));
         assert_eq!(queue.pop(5), Some(Due::Packet(1)));
         assert_eq!(queue.pop(5), Some(Due::Packet(0)));
-        assert!(queue.is_empty());
+        assert_eq!(queue.peek(), None);
     }
 }

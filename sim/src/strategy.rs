@@ -19,7 +19,12 @@ pub(crate) struct Draw {
     bottom: u32,
     /// PCT: the versions of the sets at which the running thread was found to be the highest.
     seen: (u32, u32),
+    /// PCT: who was found at the last look, and the point from which on that thread has run.
+    runs: (u32, u64),
 }
+
+/// PCT: a thread that has run for so many points while others could falls, else a loop that waits for one of them by yielding would never end.
+const PCT_PATIENCE: u64 = 4096;
 
 /// Initial PCT priorities lie above this, those after a change below.
 const PCT_START: u32 = 1 << 31;
@@ -37,7 +42,16 @@ impl Draw {
             }
             Walk::Uniform => {}
         }
-        Self { rng, walk, stay_left, priority: Vec::new(), changes, bottom: PCT_START, seen: (0, 0) }
+        Self {
+            rng,
+            walk,
+            stay_left,
+            priority: Vec::new(),
+            changes,
+            bottom: PCT_START,
+            seen: (0, 0),
+            runs: (0, 0),
+        }
     }
 
     /// A thread exists now.
@@ -69,6 +83,7 @@ impl Draw {
             Walk::Pct { .. } => {
                 self.seen == (ready.version(), spun.version())
                     && self.changes.last().is_none_or(|&next| next > at)
+                    && at < self.runs.1 + PCT_PATIENCE
             }
         }
     }
@@ -86,11 +101,16 @@ impl Draw {
                 if pick == count { current } else { ready.nth_but(spun, current, pick).unwrap_or(current) }
             }
             Walk::Pct { .. } => {
-                if let Some(&next) = self.changes.last()
-                    && next <= at
-                {
+                if self.runs.0 != current {
+                    self.runs = (current, at);
+                }
+                let change = self.changes.last().is_some_and(|&next| next <= at);
+                if change {
                     self.changes.pop();
+                }
+                if change || at >= self.runs.1 + PCT_PATIENCE {
                     self.fall(current);
+                    self.runs = (current, at);
                 }
                 match self.highest(ready, spun, current) {
                     Some(other) if self.priority[other as usize] > self.priority[current as usize] => other,
@@ -105,6 +125,7 @@ impl Draw {
 
     /// Who runs when the running thread can't: a member of `ready` that is not in `spun`.
     pub(crate) fn next(&mut self, ready: &Set, spun: &Set) -> Option<u32> {
+        self.runs.0 = NOBODY;
         match self.walk {
             Walk::Stay { .. } | Walk::Uniform => self.any(ready, spun, NOBODY),
             Walk::Pct { .. } => self.highest(ready, spun, NOBODY),
@@ -188,9 +209,15 @@ mod tests {
 
     #[test]
     fn pct_switches_at_its_changes_only() {
-        let count = switches(&walk(Walk::Pct { depth: 4, length: 10_000 }, 10_000));
+        let count = switches(&walk(Walk::Pct { depth: 4, length: 3000 }, 3000));
         assert!((1..=3).contains(&count), "{count}");
-        assert_eq!(switches(&walk(Walk::Pct { depth: 1, length: 10_000 }, 10_000)), 0);
+        assert_eq!(switches(&walk(Walk::Pct { depth: 1, length: 3000 }, 3000)), 0);
+    }
+
+    #[test]
+    fn pct_starves_nobody() {
+        let walk = walk(Walk::Pct { depth: 1, length: 100 }, 30_000);
+        assert!((0..4).all(|thread| walk.contains(&thread)));
     }
 
     #[test]

@@ -26,6 +26,9 @@ const SPIN_ROUNDS: u32 = 100;
 /// The longest time that passes at once while threads are runnable.
 const SLOW_NS: u64 = 2_000_000;
 
+/// What [`DIGEST_POINTS`] points cost, at first.
+const COMPUTE_NS: u64 = 20_000;
+
 /// Points between two digests.
 pub(crate) const DIGEST_POINTS: u64 = 1024;
 
@@ -104,14 +107,14 @@ pub(crate) struct World {
     pub(crate) current: u32,
     pub(crate) next: u32,
     pub(crate) now: u64,
-    /// The time at the last digest, and digests in a row between which almost none passed.
-    pub(crate) stretch_start: u64,
-    pub(crate) stretches: u32,
     pub(crate) due: Queue,
     pub(crate) points: u64,
     pub(crate) switches: u64,
     pub(crate) events: u64,
     rolling: u64,
+    /// Until when threads have run without blocking, and for how many times [`DIGEST_POINTS`].
+    computed_until: u64,
+    computed: u64,
     pub(crate) digests: Vec<u64>,
     pub(crate) event_digest: u64,
     pub(crate) tso: Buffers,
@@ -142,13 +145,13 @@ impl World {
             current: 0,
             next: NONE,
             now: 0,
-            stretch_start: 0,
-            stretches: 0,
             due: Queue::default(),
             points: 0,
             switches: 0,
             events: 0,
             rolling: 0,
+            computed_until: 0,
+            computed: 0,
             digests: Vec::new(),
             event_digest: 0,
             tso: Buffers::default(),
@@ -185,12 +188,12 @@ impl World {
         self.current = 0;
         self.next = NONE;
         self.now = 0;
-        self.stretch_start = 0;
-        self.stretches = 0;
         self.points = 0;
         self.switches = 0;
         self.events = 0;
         self.rolling = 0;
+        self.computed_until = 0;
+        self.computed = 0;
         self.event_digest = 0;
         self.hosts_left = 0;
         self.failure = None;
@@ -511,7 +514,7 @@ impl World {
             self.differs(mismatch);
         }
         self.digests.push(digest);
-        self.stretch();
+        self.compute();
         if self.points >= self.options.max_points {
             let report = self.describe_threads();
             self.fail(Verdict::Livelock(format!(
@@ -519,6 +522,16 @@ impl World {
                 self.points
             )));
         }
+    }
+
+    /// Computing takes time: it passes while threads run and never block, faster the longer that lasts.
+    fn compute(&mut self) {
+        if self.now != self.computed_until {
+            self.computed = 0;
+        }
+        self.computed += 1;
+        self.pass(COMPUTE_NS * (2 * self.computed - 1));
+        self.computed_until = self.now;
     }
 
     /// Writes down what the running thread did, if that was asked for.
