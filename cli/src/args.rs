@@ -105,6 +105,9 @@ pub(crate) struct Explore {
 pub(crate) struct Replay {
     /// A trace that `explore`, `run` or a test wrote.
     pub(crate) trace: PathBuf,
+    /// Show the last N events and notes of the run, also when it differs from the recording.
+    #[arg(long, value_name = "N")]
+    pub(crate) events: Option<usize>,
 }
 
 /// A workload, by name.

@@ -1,6 +1,6 @@
 //! `pirn replay`: a recorded run again, strictly.
 
-use pirn_sim::{ReplayError, Trace, Verdict};
+use pirn_sim::{Did, ReplayError, Trace, Verdict};
 
 use crate::args;
 use crate::failure::Failure;
@@ -11,9 +11,22 @@ pub(crate) fn replay(args: &args::Replay) -> Result<(), Failure> {
     let path = args.trace.display();
     let trace = Trace::load(&args.trace).map_err(|error| Failure::input(format!("{path}: {error}")))?;
     let simulation = program::of_trace(&trace)?;
-    let outcome = simulation
-        .replay(&trace)
-        .map_err(|error: ReplayError| Failure::input(format!("{path} does not replay: {error}")))?;
+    let outcome = match args.events {
+        None => simulation.replay(&trace),
+        Some(last) => {
+            let (outcome, steps) = simulation.replay_steps(&trace);
+            let events: Vec<_> = steps.iter().filter(|step| !matches!(step.did, Did::Point(_))).collect();
+            println!(
+                "the last {} of {} events:",
+                show::count(last.min(events.len()) as u64),
+                show::count(events.len() as u64)
+            );
+            events.iter().skip(events.len().saturating_sub(last)).for_each(|step| println!("{step}"));
+            outcome
+        }
+    };
+    let outcome =
+        outcome.map_err(|error: ReplayError| Failure::input(format!("{path} does not replay: {error}")))?;
     println!(
         "{path}: {}, seed {}: {} points, {} switches, {} events, {} of virtual time",
         trace.program(),

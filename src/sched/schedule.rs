@@ -169,6 +169,13 @@ impl Shared {
         if let Some(evicted) = evicted {
             debt(Debt::Push, 1);
             self.push_ring(core, seat, evicted, true);
+        } else if self.workers() > 1 {
+            // Nobody is woken for it: it runs next. If the poll goes on and on, a watcher takes it.
+            // Relaxed: `see_to_watch` has the fence.
+            if !self.lifo_used.load(Ordering::Relaxed) {
+                self.lifo_used.store(true, Ordering::Relaxed);
+            }
+            self.see_to_watch();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::io::Ops;
 use crate::os::{DriverConfig, Os, Reap, Unpark};
 use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
 use crate::sleep::Sleep;
-use crate::sync::{AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
 use crate::task::{OwnedList, Pool, Task};
 use crate::timer::{Wheel, WheelConfig};
 use crate::trace::{Event, Recorder};
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) sleep: Sleep,
     /// Idle workers that are parked for a watch interval at most.
     pub(crate) watching: AtomicU32,
+    /// A LIFO slot was used since the runtime was last quiet.
+    pub(crate) lifo_used: AtomicBool,
     /// Task numbers are handed out in blocks of this word.
     pub(crate) ids: AtomicU64,
     /// Spreads what comes from outside over the seats.
@@ -175,6 +177,7 @@ impl Shared {
             injector: Injector::new(),
             sleep: Sleep::new(config.workers as u32),
             watching: AtomicU32::new(0),
+            lifo_used: AtomicBool::new(false),
             ids: AtomicU64::new(1),
             spread: AtomicU32::new(0),
             seat_zero: Mutex::new(SeatZero::default()),

@@ -1,6 +1,7 @@
 //! Takeover: idle workers look after busy ones.
 //!
-//! A worker that parks while a peer is awake, and anything is in flight or armed, parks for a watch interval at most.
+//! A worker that parks while a peer is awake, and there is anything a peer could keep waiting (an op in flight, a timer
+//! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval,
 //! and doubled twice while nothing is wrong. When all sleep it doubles on, and after [`QUIET_LIMIT`] looks the worker
 //! parks without limit. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
@@ -27,7 +28,7 @@ impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
     pub(crate) fn start_watch(&self) -> Option<Instant> {
         let shared = self.shared;
-        if shared.workers() == 1 || !shared.anything_outside() {
+        if shared.workers() == 1 || !shared.anything_to_watch() {
             return None;
         }
         // Relaxed: whoever reads zero here wakes a sleeper, which may be this worker; it then finds its token.
@@ -36,7 +37,8 @@ impl Worker<'_> {
         let all_asleep = parked >= shared.occupied();
         let quiet = self.core.quiet.get();
         if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits() {
-            // Relaxed: as above.
+            // Relaxed: as above. Whoever uses a slot next says so again, and then finds nobody watching.
+            shared.lifo_used.store(false, Ordering::Relaxed);
             shared.watching.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -83,6 +85,12 @@ impl Worker<'_> {
 }
 
 impl Shared {
+    /// Whether a worker that stays in one poll could keep anything waiting.
+    pub(crate) fn anything_to_watch(&self) -> bool {
+        // Relaxed: who sets it calls `see_to_watch` after it.
+        self.lifo_used.load(Ordering::Relaxed) || self.anything_outside()
+    }
+
     /// Seats with a thread on them.
     fn occupied(&self) -> u32 {
         self.workers() - u32::from(!self.seat_zero.lock().taken)

@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
             self.core.lifo_run.set(run + 1);
             return Some(task);
         }
-        self.core.lifo_run.set(0);
+        // The count stays until something else was run: the ring may be stolen empty before this worker gets to it.
         self.shared.push_ring(self.core, self.number, task, false);
         None
     }
@@ -283,7 +283,7 @@ impl<'a> Worker<'a> {
         }
         if core.fresh.replace(false) {
             core.quiet.set(0);
-            if self.shared.anything_outside() {
+            if self.shared.anything_to_watch() {
                 self.shared.see_to_watch();
             }
         }
