@@ -20,6 +20,8 @@ pub(crate) struct Core {
     pub(crate) until_look: Cell<u32>,
     /// Turns left until inbox and injector come first.
     pub(crate) until_far: Cell<u32>,
+    /// Which of the two came first last time.
+    pub(crate) inbox_first: Cell<bool>,
     /// LIFO polls in a row.
     pub(crate) lifo_run: Cell<u32>,
     /// This worker counts as a searcher.

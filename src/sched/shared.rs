@@ -108,6 +108,7 @@ impl Seat {
             pool: Pool::default(),
             until_look: config.poll_interval.into(),
             until_far: config.injector_interval.into(),
+            inbox_first: false.into(),
             lifo_run: 0.into(),
             searching: false.into(),
             owes_notify: false.into(),

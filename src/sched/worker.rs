@@ -92,7 +92,13 @@ impl<'a> Worker<'a> {
     fn next_task(&self) -> Option<Task> {
         self.come_home();
         if count_down(&self.core.until_far, self.shared.config.injector_interval) {
-            let far = self.take_inbox().or_else(|| self.take_injector());
+            // By turns, so that neither hides the other.
+            let inbox_first = !self.core.inbox_first.get();
+            self.core.inbox_first.set(inbox_first);
+            let far = match inbox_first {
+                true => self.take_inbox().or_else(|| self.take_injector()),
+                false => self.take_injector().or_else(|| self.take_inbox()),
+            };
             if far.is_some() {
                 return far;
             }
@@ -178,7 +184,9 @@ impl<'a> Worker<'a> {
                 self.shared.push_ring(self.core, self.number, task, false);
             }
         });
-        self.core.lifo_run.set(0);
+        if first.is_some() {
+            self.core.lifo_run.set(0);
+        }
         first
     }
 
