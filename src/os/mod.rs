@@ -1,6 +1,6 @@
 //! The OS layer: one machine as the runtime sees it. Object-safe, completion-shaped, chosen at run time.
 //!
-//! Nothing here names the runtime. The backends are `epoll` and the simulator's world (`pirn-sim`).
+//! Nothing here names the runtime. The backends are `epoll` and the simulator's world (`pirn-sim`). README.md beside this file says what each path costs, and how io_uring fits.
 //!
 //! # Laws of a driver
 //! 1. Every submitted op resolves exactly once, with the kernel's result.

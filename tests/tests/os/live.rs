@@ -1,9 +1,15 @@
 //! The live machine: how cases run on it, and what only a live kernel has.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use pirn::os::{Op, Wait};
 
 use super::cases::Case;
-use super::world::World;
+use super::world::{World, received};
+use crate::alone::alone;
 
 /// The epoll machine on the loopback address.
 pub(crate) fn world() -> World {
@@ -16,4 +22,108 @@ pub(crate) fn world() -> World {
 /// Runs a case on it.
 pub(crate) fn run(case: Case) {
     case(&world());
+}
+
+/// A connected pair of std: the peer, and the side to be taken over.
+fn std_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+    let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+    (peer, listener.accept().expect("accept").0)
+}
+
+/// A registration whose open file lives on behind another descriptor must not reach the socket that gets its place.
+#[test]
+fn taken_over_descriptor_leaves_no_registration() {
+    let world = world();
+    let mut bench = world.bench(1, 16);
+    let (mut peer, side) = std_pair();
+    let kept = side.try_clone().expect("a second descriptor");
+    let fd = world.os.adopt(OwnedFd::from(side)).expect("adopt");
+    let op = bench.submit(Op::Recv { fd: fd.clone(), max: 8 });
+    peer.write_all(b"one").expect("write");
+    assert_eq!(received(bench.wait(op), 8), b"one");
+    drop(fd);
+    // Takes the place of the old one in the set, and sees none of its events.
+    let (client, server) = bench.pair();
+    let op = bench.submit(Op::Recv { fd: server.clone(), max: 8 });
+    bench.settle();
+    let quiet = Instant::now();
+    peer.write_all(b"two").expect("write");
+    bench.drivers[0]
+        .reap
+        .poll(Wait::Until(world.os.now() + Duration::from_millis(30)), &mut Vec::new())
+        .expect("poll");
+    assert!(quiet.elapsed() >= Duration::from_millis(30), "an event of a socket that has gone ended a wait");
+    bench.still_waits(op);
+    bench.send(&client, b"three");
+    assert_eq!(received(bench.wait(op), 8), b"three");
+    let mut bytes = [0; 3];
+    (&kept).read_exact(&mut bytes).expect("it is still open");
+}
+
+#[test]
+fn duplicate_is_the_same_socket() {
+    let world = world();
+    let mut bench = world.bench(1, 16);
+    let (client, server) = bench.pair();
+    let mut outside = TcpStream::from(server.duplicate().expect("a duplicate"));
+    bench.send(&client, b"x");
+    bench.settle();
+    let mut byte = [0];
+    outside.read_exact(&mut byte).expect("non-blocking, and a byte is there");
+    assert_eq!(&byte, b"x");
+    drop(server);
+    outside.write_all(b"y").expect("still open");
+    assert_eq!(bench.recv(&client, 1), b"y");
+}
+
+/// Urgent data ends a receive early without the queue being empty: a short count proves nothing then.
+#[test]
+fn urgent_data_hides_no_bytes() {
+    use std::os::fd::AsRawFd;
+    let world = world();
+    let mut bench = world.bench(1, 16);
+    for early in [false, true] {
+        let (mut peer, side) = std_pair();
+        let fd = world.os.adopt(OwnedFd::from(side)).expect("adopt");
+        if early {
+            let op = bench.submit(Op::Recv { fd: fd.clone(), max: 100 });
+            peer.write_all(b"-").expect("write");
+            assert_eq!(received(bench.wait(op), 100), b"-");
+        }
+        peer.write_all(b"before").expect("write");
+        // SAFETY: one readable byte.
+        let sent = unsafe { libc::send(peer.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+        assert_eq!(sent, 1);
+        peer.write_all(b"after").expect("write");
+        bench.settle();
+        assert_eq!(bench.recv(&fd, 11), b"beforeafter");
+    }
+}
+
+#[test]
+fn signal_ends_no_wait_with_an_error() {
+    alone("os::live::signal_ends_no_wait_with_an_error", || {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        // SAFETY: the handler does nothing.
+        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+        // SAFETY: no preconditions.
+        let target = unsafe { libc::pthread_self() } as usize;
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let theirs = stop.clone();
+        let sender = std::thread::spawn(move || {
+            while !theirs.load(std::sync::atomic::Ordering::Relaxed) {
+                // SAFETY: the test's thread outlives this one, which it joins.
+                unsafe { libc::pthread_kill(target as libc::pthread_t, libc::SIGUSR1) };
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        for (name, case) in super::cases::CASES {
+            println!("{name}");
+            run(*case);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        sender.join().expect("no panic");
+    });
 }
