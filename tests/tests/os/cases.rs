@@ -37,6 +37,7 @@ cases! {
         op_from_another_driver
         dropped_driver_lets_go
         many_connections_at_once
+        peer_reaps
     ;
     tcp:
         connect_then_accept

@@ -1,13 +1,13 @@
 //! Cases about clock, threads, waits and drivers.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pirn::os::{Op, ThreadSpec, Token, Wait};
+use pirn::os::{Op, Submitted, ThreadSpec, Token, Wait};
 
-use crate::os::world::{World, pattern, received};
+use crate::os::world::{World, errno, pattern, received};
 
 pub(crate) fn clock_moves_on(world: &World) {
     let mut last = world.os.now();
@@ -159,6 +159,47 @@ pub(crate) fn many_connections_at_once(world: &World) {
             let mut got = received(bench.wait(op), 32);
             got.extend(bench.recv(&pairs[index].1, 32 - got.len()));
             assert_eq!(got, pattern(index + round, 32));
+        }
+    }
+}
+
+/// Takeover: another thread holds the reaping half while the owner goes on submitting and cancelling.
+pub(crate) fn peer_reaps(world: &World) {
+    let mut bench = world.bench(1, 16);
+    let (client, server) = bench.pair();
+    let mut parts = bench.drivers.remove(0);
+    let mut reap = parts.reap;
+    for round in 0..20u8 {
+        let token = Token::new(0, 100, round.into());
+        let op = Op::Recv { fd: server.clone(), max: 8 };
+        assert!(matches!(parts.submit.submit(token, op), Submitted::Pending), "nothing is there yet");
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let (theirs, os) = (Arc::clone(&found), Arc::clone(&world.os));
+        let (give, back) = std::sync::mpsc::channel();
+        let body = move || {
+            let mut out = Vec::new();
+            while out.is_empty() {
+                reap.poll(Wait::Until(os.now() + Duration::from_millis(100)), &mut out).expect("poll");
+            }
+            theirs.lock().expect("no panic").extend(out);
+            give.send(reap).expect("the owner waits");
+        };
+        let spec = ThreadSpec { name: "peer".to_owned(), stack: None };
+        let thread = world.os.spawn_thread(spec, Box::new(body)).expect("a thread");
+        if round % 3 == 2 {
+            parts.submit.cancel(token);
+        } else {
+            let sent = world.os.try_send(&client, &[IoSlice::new(&[round])]).expect("send");
+            assert_eq!(sent, Some(1));
+        }
+        reap = back.recv().expect("the peer gives it back");
+        thread.join();
+        let completion = found.lock().expect("no panic").pop().expect("a completion");
+        assert_eq!(completion.token, token);
+        if round % 3 == 2 {
+            assert_eq!(errno(&completion), Some(libc::ECANCELED));
+        } else {
+            assert_eq!(received(completion, 8), [round]);
         }
     }
 }
