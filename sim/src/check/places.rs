@@ -463,6 +463,8 @@ impl Checker {
             state.at = At::Nowhere;
             self.places.hands -= u32::from(held);
             self.finished(task);
+            // Cancelled without a poll: a turn all the same.
+            self.lifo_run_over(worker);
         }
         Ok(())
     }
