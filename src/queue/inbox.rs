@@ -62,7 +62,7 @@ impl<T: Link> Inbox<T> {
     /// Takes the oldest task.
     ///
     /// # Safety
-    /// Only the owner calls `pop` and `is_empty`: one thread at a time, each later one after the earlier one's end.
+    /// Only the owner calls it: one thread at a time, each later one after the earlier one's end.
     pub(crate) unsafe fn pop(&self) -> Option<T> {
         // SAFETY: `chain` is the owner's.
         let mut first = self.chain.with(|chain| unsafe { *chain });
@@ -80,15 +80,6 @@ impl<T: Link> Inbox<T> {
         self.chain.with_mut(|chain| unsafe { *chain = rest });
         // SAFETY: B1, and it is in neither chain any more.
         Some(unsafe { T::from_raw(node) })
-    }
-
-    /// Whether `pop` would find nothing.
-    ///
-    /// # Safety
-    /// As for `pop`.
-    pub(crate) unsafe fn is_empty(&self) -> bool {
-        // SAFETY: `chain` is the owner's.
-        self.chain.with(|chain| unsafe { (*chain).is_null() }) && self.head.load(Ordering::Relaxed).is_null()
     }
 
     /// Turns a chain taken from `head` round, so that it begins with the oldest node.

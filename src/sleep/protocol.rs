@@ -149,9 +149,4 @@ impl Sleep {
         let Counts { parked, searching } = self.counts.look();
         (parked, searching)
     }
-
-    /// Whether the worker is among the sleepers.
-    pub(crate) fn is_sleeping(&self, worker: u32) -> bool {
-        self.sleepers.lock().contains(&worker)
-    }
 }

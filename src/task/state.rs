@@ -103,7 +103,7 @@ pub(crate) struct Detached {
 impl State {
     /// A new task: scheduled, with a handle; one reference for the container, one for the handle.
     pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(SCHEDULED | JOIN_INTEREST | 2 * REF))
+        Self(AtomicUsize::new(SCHEDULED | JOIN_INTEREST | (2 * REF)))
     }
 
     /// Repeats `step` until its compare-exchange holds; `step` returns the next value (None: no change) and the answer.

@@ -142,11 +142,6 @@ impl<T> Wheel<T> {
         self.slab.find_mut(key.index(), key.generation())?.value.as_mut()
     }
 
-    /// The deadline of an armed timer.
-    pub(crate) fn deadline(&self, key: Key) -> Option<u64> {
-        self.slab.find(key.index(), key.generation()).map(|entry| entry.deadline)
-    }
-
     /// Appends all timers with a deadline at or before `now_ns`, earliest first. Time that goes back is taken as standing still.
     pub(crate) fn advance(&mut self, now_ns: u64, fired: &mut Vec<(Key, T)>) {
         let target = (now_ns >> self.config.tick_ns_log2).max(self.tick);
