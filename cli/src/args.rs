@@ -69,7 +69,7 @@ pub(crate) struct Explore {
     #[arg(value_enum, value_name = "WORKLOAD", hide_possible_values = true, long_help = workloads_help("What to explore"))]
     pub(crate) workload: Choice,
     /// How many schedules, one for each seed.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = seeds)]
     pub(crate) seeds: u64,
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -167,6 +167,14 @@ fn workers(text: &str) -> Result<usize, String> {
         Ok(n) if n <= MOST_WORKERS => Ok(n),
         Ok(_) => Err(format!("a runtime has at most {MOST_WORKERS} workers")),
         Err(_) => Err("it is no number; write for example 2".to_owned()),
+    }
+}
+
+fn seeds(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("without a seed nothing is explored; it must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("it is no number; write for example 1000".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::args::{self, World};
 use crate::explore;
 use crate::failure::Failure;
 use crate::live::{self, Ran};
+use crate::probe;
 use crate::program::{self, Schedule};
 use crate::show;
 use crate::workloads::{Place, Setting, Size, Workload};
@@ -49,6 +50,7 @@ fn live(args: &args::Run) -> Result<String, Failure> {
         measure: true,
         place: Place::Live { listen: args.listen, told: OnceLock::new() },
     });
+    enough_descriptors(workload, setting.size)?;
     let workers = args.workers.map_or_else(|| "one worker a CPU".to_owned(), |n| format!("{n} worker(s)"));
     println!("live on epoll: {}, {}, {workers}", workload.name, describe(workload, setting.size));
     let bar = show::bar((args.seconds * 1e3) as u64, "live", "{elapsed} of {msg}");
@@ -71,6 +73,22 @@ fn describe(workload: &Workload, size: Size) -> String {
         text += &format!(" of {} bytes", size.bytes);
     }
     text
+}
+
+/// Refuses more connections than this process may have descriptors for; both ends are here.
+fn enough_descriptors(workload: &Workload, size: Size) -> Result<(), Failure> {
+    /// Standard streams, listeners, drivers.
+    const OTHERS: u64 = 64;
+    let needed = 2 * u64::from(size.width) + OTHERS;
+    match probe::limit(libc::RLIMIT_NOFILE) {
+        Ok((Some(limit), _)) if workload.hosts.len() > 1 && limit < needed => Err(Failure::input(format!(
+            "{} connections have {needed} descriptors in this process, and its limit is {limit}: raise it (ulimit -n \
+             {needed}) or ask for at most --connections {}",
+            size.width,
+            limit.saturating_sub(OTHERS) / 2
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Prints the figures: what the last host counted, what the first one cost.

@@ -98,10 +98,9 @@ impl Setting {
             Place::Live { listen, .. } => *listen,
             Place::Simulated => SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
         };
+        // The error names the address.
         let failed = |error: std::io::Error| {
-            format!(
-                "can't listen on {address}: {error}; choose another address with --listen (port 0: any free one)"
-            )
+            format!("{error}; choose another address with --listen (port 0: any free one)")
         };
         let listener = pirn::net::TcpListener::bind(address).await.map_err(failed)?;
         if let Place::Live { told, .. } = &self.place {
