@@ -35,11 +35,12 @@ fn run(program: &Path, side: &str, what: &str, seconds: f64) -> Result<Figures, 
     let output = Command::new(program)
         .args([side, what, &seconds.to_string()])
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("{} did not start: {error}", program.display()))?;
     if !output.status.success() {
-        return Err(format!("{side} {what} ended with {}", output.status));
+        // Else not shown: shuttle calls it a failure that its time was over.
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{side} {what} ended with {}:\n{said}", output.status));
     }
     child::figures(&String::from_utf8_lossy(&output.stdout))
 }

@@ -10,7 +10,8 @@ pub(crate) fn serve(workers: usize) {
         .build()
         .expect("pirn's runtime can't be built");
     runtime.block_on(async {
-        let listener = pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
+        let listener =
+            pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         println!("{}", listener.local_addr().expect("the listener's address"));
         std::thread::spawn(answer);
         loop {

@@ -55,7 +55,8 @@ impl Peer for Pirn {
     }
 
     async fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) {
-        let listener = pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
+        let listener =
+            pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
         loop {
             let (mut stream, _) = listener.accept().await.expect("accept");
