@@ -113,10 +113,11 @@ pub(crate) enum What {
     Room(usize),
 }
 
+/// One packet.
 #[derive(Debug)]
-struct Packet {
-    from_host: u32,
-    to_host: u32,
+pub(crate) struct Packet {
+    pub(crate) from_host: u32,
+    pub(crate) to_host: u32,
     /// The sender, whose packets stay in order.
     from: u32,
     /// The receiving socket; for a request: the sender again.
@@ -131,11 +132,13 @@ pub(crate) struct Net {
     /// Each host's descriptors: the socket behind each number.
     descriptors: Vec<Vec<Option<u32>>>,
     next_port: Vec<u16>,
+    /// Sockets that listen, oldest first.
+    listeners: Vec<u32>,
     packets: Vec<Option<Packet>>,
     free_packets: Vec<u32>,
     /// Pairs (from, to) that are cut, how often.
-    cut: Vec<(u32, u32, u32)>,
-    held: Vec<Packet>,
+    pub(crate) cut: Vec<(u32, u32, u32)>,
+    pub(crate) held: Vec<Packet>,
 }
 
 impl Net {
@@ -144,6 +147,7 @@ impl Net {
         self.sockets.clear();
         self.descriptors.clear();
         self.next_port.clear();
+        self.listeners.clear();
         self.packets.clear();
         self.free_packets.clear();
         self.cut.clear();
@@ -156,7 +160,7 @@ impl Net {
         &mut self.sockets[id as usize]
     }
 
-    fn is_cut(&self, from: u32, to: u32) -> bool {
+    pub(crate) fn is_cut(&self, from: u32, to: u32) -> bool {
         self.cut.iter().any(|&(a, b, _)| (a, b) == (from, to))
     }
 
@@ -291,6 +295,7 @@ impl World {
         match &mut socket.role {
             Role::Fresh => {
                 socket.role = Role::Listener { queue: VecDeque::new(), backlog: backlog.max(1) as usize };
+                self.net.listeners.push(id);
                 Ok(())
             }
             Role::Listener { backlog: old, .. } => {
@@ -341,7 +346,7 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, packet: Packet) {
+    pub(crate) fn transmit(&mut self, packet: Packet) {
         let latency = if packet.from_host == packet.to_host { LOOPBACK_NS } else { self.options.latency_ns };
         let delay = match self.rarely(Kind::Delay, 4, 200) {
             0 => latency,
@@ -386,15 +391,11 @@ impl World {
     fn arrive_syn(&mut self, packet: Packet) {
         let client = packet.from;
         let Some(address) = self.net.socket(client).peer else { return };
-        let listeners: Vec<u32> = (0..self.net.sockets.len() as u32)
-            .filter(|&id| {
-                let socket = &self.net.sockets[id as usize];
-                socket.host == packet.to_host
-                    && !socket.closed
-                    && matches!(socket.role, Role::Listener { .. })
-                    && socket.local.is_some_and(|local| same_place(local, address))
-            })
-            .collect();
+        let listens = |id: &u32| {
+            let socket = &self.net.sockets[*id as usize];
+            socket.host == packet.to_host && socket.local.is_some_and(|local| same_place(local, address))
+        };
+        let listeners: Vec<u32> = self.net.listeners.iter().copied().filter(listens).collect();
         if listeners.is_empty() {
             let from = self.net.add_socket(packet.to_host);
             self.net.socket(from).closed = true;
@@ -513,7 +514,7 @@ impl World {
         }
     }
 
-    fn faults_end(&self) -> u64 {
+    pub(crate) fn faults_end(&self) -> u64 {
         u64::try_from(self.options.faults.until.as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -534,6 +535,7 @@ impl World {
         let socket = self.net.socket(id);
         match std::mem::take(&mut socket.role) {
             Role::Listener { queue, .. } => {
+                self.net.listeners.retain(|&listener| listener != id);
                 for waiting in queue {
                     self.net.socket(waiting).closed = true;
                     self.send_to_other(waiting, What::Rst);
@@ -553,51 +555,6 @@ impl World {
                 }
             }
             role => socket.role = role,
-        }
-    }
-
-    // ---- partitions ----
-
-    /// Perhaps cuts two hosts off from one another for a while.
-    fn maybe_partition(&mut self, a: u32, b: u32) {
-        if self.options.partition == 0 || a == b || self.now >= self.faults_end() {
-            return;
-        }
-        let rank = self.rarely(Kind::Partition, 4, self.options.partition);
-        if rank > 0 && !self.net.is_cut(a, b) {
-            self.cut(a, b);
-            let span = self.options.latency_ns.max(1000) * [0, 4, 40, 400][rank as usize];
-            self.due.push(self.now + span, Due::Heal(a, b));
-        }
-    }
-
-    /// Cuts two hosts off from one another, both ways. Cuts count.
-    pub(crate) fn cut(&mut self, a: u32, b: u32) {
-        for (from, to) in [(a, b), (b, a)] {
-            match self.net.cut.iter_mut().find(|cut| (cut.0, cut.1) == (from, to)) {
-                Some(cut) => cut.2 += 1,
-                None => self.net.cut.push((from, to, 1)),
-            }
-        }
-    }
-
-    /// Takes one cut back; what waited is sent on.
-    pub(crate) fn heal(&mut self, a: u32, b: u32) {
-        for (from, to) in [(a, b), (b, a)] {
-            if let Some(at) = self.net.cut.iter().position(|cut| (cut.0, cut.1) == (from, to)) {
-                self.net.cut[at].2 -= 1;
-                if self.net.cut[at].2 == 0 {
-                    self.net.cut.remove(at);
-                }
-            }
-        }
-        let held = std::mem::take(&mut self.net.held);
-        for packet in held {
-            if self.net.is_cut(packet.from_host, packet.to_host) {
-                self.net.held.push(packet);
-            } else {
-                self.transmit(packet);
-            }
         }
     }
 }

@@ -7,24 +7,18 @@ use std::panic::Location;
 
 use crate::check::{Checker, Violation};
 use crate::choice::{Entry, Key, Kind, Source, offer};
-use crate::clock::{Due, Queue};
+use crate::clock::Queue;
 use crate::driver::Driver;
 use crate::net::Net;
 use crate::options::{Options, Preempt};
 use crate::replay::Mismatch;
 use crate::report::{Did, Step, Verdict};
 use crate::rng::mix;
-use crate::set::{NOBODY, Set};
+use crate::set::Set;
 use crate::tso::Buffers;
 
 /// No thread.
 pub(crate) const NONE: u32 = u32::MAX;
-
-/// Rounds in which every runnable thread spun before that counts as a livelock, or time is moved.
-const SPIN_ROUNDS: u32 = 100;
-
-/// The longest time that passes at once while threads are runnable.
-const SLOW_NS: u64 = 2_000_000;
 
 /// What [`DIGEST_POINTS`] points cost, at first.
 const COMPUTE_NS: u64 = 20_000;
@@ -103,7 +97,7 @@ pub(crate) struct World {
     pub(crate) threads: Vec<Thread>,
     pub(crate) ready: Set,
     pub(crate) spun: Set,
-    spin_rounds: u32,
+    pub(crate) spin_rounds: u32,
     pub(crate) current: u32,
     pub(crate) next: u32,
     pub(crate) now: u64,
@@ -119,7 +113,7 @@ pub(crate) struct World {
     pub(crate) event_digest: u64,
     pub(crate) tso: Buffers,
     /// Who waits at which address, longest first, with the bits of a futex.
-    waiters: Vec<(usize, u32, u32)>,
+    pub(crate) waiters: Vec<(usize, u32, u32)>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) hosts_left: usize,
     pub(crate) failure: Option<Verdict>,
@@ -279,7 +273,7 @@ impl World {
     // ---- choices ----
 
     #[inline]
-    fn key(&mut self) -> Key {
+    pub(crate) fn key(&mut self) -> Key {
         let thread = self.current;
         let me = &mut self.threads[thread as usize];
         me.since += 1;
@@ -336,155 +330,6 @@ impl World {
             self.record(key, kind, offer(options, 0), rank);
         }
         rank
-    }
-
-    /// Who runs at this point: [`NONE`] if the run is over.
-    #[inline]
-    pub(crate) fn decide(&mut self) -> u32 {
-        if self.options.slow > 0 && self.due_soon() {
-            self.slow();
-        }
-        if self.failure.is_some() {
-            return NONE;
-        }
-        if self.ready.count() < 2 {
-            return self.current;
-        }
-        let key = self.key();
-        let stays = match &mut self.source {
-            Source::Draw(draw) => draw.stays(&self.ready, &self.spun, self.points),
-            Source::Follow(follow) => follow.passes(key),
-        };
-        if stays { self.current } else { self.decide_slowly(key) }
-    }
-
-    #[inline(never)]
-    fn decide_slowly(&mut self, key: Key) -> u32 {
-        let current = self.current;
-        let others = self.ready.count_but(&self.spun, current);
-        if others == 0 {
-            return current;
-        }
-        let what = || offer(others + 1, self.ready.hash_but(&self.spun, current));
-        let next = match &mut self.source {
-            Source::Draw(draw) => draw.switch(current, &self.ready, &self.spun, self.points),
-            Source::Follow(follow) => match follow.at(key, Kind::Switch, what) {
-                Ok(0) => current,
-                Ok(rank) => match self.ready.nth_but(&self.spun, current, rank - 1) {
-                    Some(other) => other,
-                    None => {
-                        self.differs(Mismatch::impossible(key, Kind::Switch, rank, others + 1));
-                        return NONE;
-                    }
-                },
-                Err(mismatch) => {
-                    self.differs(mismatch);
-                    return NONE;
-                }
-            },
-        };
-        if next != current {
-            let rank = 1 + self.ready.rank_but(&self.spun, current, next);
-            let what = offer(others + 1, self.ready.hash_but(&self.spun, current));
-            self.record(key, Kind::Switch, what, rank);
-        }
-        next
-    }
-
-    /// Whether something is due within what a slow thread may miss.
-    fn due_soon(&mut self) -> bool {
-        self.next_due().is_some_and(|at| at <= self.now + SLOW_NS)
-    }
-
-    #[inline(never)]
-    fn slow(&mut self) {
-        if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
-            self.advance();
-        }
-    }
-
-    /// Who runs now that the running thread can't: time moves if it must. [`NONE`] if the run is over.
-    pub(crate) fn pick(&mut self) -> u32 {
-        loop {
-            if self.failure.is_some() || self.hosts_left == 0 {
-                return NONE;
-            }
-            if self.ready.count() > 0 {
-                return self.pick_ready();
-            }
-            self.check_all(|checker, now| checker.idle(now));
-            if self.failure.is_some() {
-                return NONE;
-            }
-            if !self.advance() {
-                self.check_all(|checker, now| checker.quiescent(now));
-                if self.failure.is_none() {
-                    let report = self.describe_threads();
-                    self.fail(Verdict::Deadlock(format!(
-                        "every thread is blocked and nothing is due\n{report}"
-                    )));
-                }
-                return NONE;
-            }
-        }
-    }
-
-    fn pick_ready(&mut self) -> u32 {
-        let mut count = self.ready.count_but(&self.spun, NOBODY);
-        if count == 0 {
-            self.spun.clear();
-            count = self.ready.count();
-        }
-        if count == 1 {
-            return self.ready.nth_but(&self.spun, NOBODY, 0).unwrap_or(NONE);
-        }
-        let key = self.key();
-        let base = self.ready.rank_but(&self.spun, NOBODY, self.current + 1) % count;
-        let what = offer(count, self.ready.hash_but(&self.spun, NOBODY));
-        let rank = match &mut self.source {
-            Source::Draw(draw) => match draw.next(&self.ready, &self.spun) {
-                Some(next) => (self.ready.rank_but(&self.spun, NOBODY, next) + count - base) % count,
-                None => 0,
-            },
-            Source::Follow(follow) => match follow.at(key, Kind::Next, || what) {
-                Ok(rank) if rank < count => rank,
-                Ok(rank) => {
-                    self.differs(Mismatch::impossible(key, Kind::Next, rank, count));
-                    return NONE;
-                }
-                Err(mismatch) => {
-                    self.differs(mismatch);
-                    return NONE;
-                }
-            },
-        };
-        if rank != 0 {
-            self.record(key, Kind::Next, what, rank);
-        }
-        self.ready.nth_but(&self.spun, NOBODY, (rank + base) % count).unwrap_or(NONE)
-    }
-
-    /// A turn of a spin loop of the running thread: who runs.
-    pub(crate) fn spin(&mut self) -> u32 {
-        let current = self.current;
-        self.spun.insert(current);
-        if let Source::Draw(draw) = &mut self.source {
-            draw.spun(current);
-        }
-        if self.ready.count_but(&self.spun, NOBODY) == 0 {
-            self.spun.clear();
-            self.spin_rounds += 1;
-            if self.spin_rounds >= SPIN_ROUNDS {
-                self.spin_rounds = 0;
-                if !self.advance() {
-                    let report = self.describe_threads();
-                    self.fail(Verdict::Livelock(format!(
-                        "every runnable thread has spun {SPIN_ROUNDS} times and nothing is due\n{report}"
-                    )));
-                }
-            }
-        }
-        self.pick()
     }
 
     // ---- points ----
@@ -552,76 +397,6 @@ impl World {
     #[inline]
     pub(crate) fn everywhere(&self) -> bool {
         self.options.preempt == Preempt::Everywhere
-    }
-
-    // ---- blocking ----
-
-    /// The running thread waits.
-    pub(crate) fn block(&mut self, why: Why, until: u64, bits: u32) {
-        let me = self.current;
-        self.tso.drain(me);
-        self.progress();
-        self.ready.remove(me);
-        let thread = &mut self.threads[me as usize];
-        thread.state = State::Blocked { why, until };
-        thread.blocks += 1;
-        thread.woken = false;
-        thread.clock_reads = 0;
-        let block = thread.blocks;
-        if until != u64::MAX {
-            self.due.push(until.max(self.now), Due::Thread { thread: me, block });
-        }
-        if let Why::Address(address) | Why::Futex(address) = why {
-            self.waiters.push((address, me, bits));
-        }
-    }
-
-    /// A blocked thread becomes runnable.
-    pub(crate) fn make_ready(&mut self, thread: u32, woken: bool) {
-        let record = &mut self.threads[thread as usize];
-        let State::Blocked { why, .. } = record.state else { return };
-        record.state = State::Ready;
-        record.woken = woken;
-        if matches!(why, Why::Address(_) | Why::Futex(_)) {
-            self.waiters.retain(|&(_, waiter, _)| waiter != thread);
-        }
-        self.ready.insert(thread);
-        self.progress();
-    }
-
-    /// A block's limit has come.
-    pub(crate) fn time_out(&mut self, thread: u32, block: u32) {
-        if self.still_blocked(thread, block) {
-            self.make_ready(thread, false);
-        }
-    }
-
-    /// Whether a thread is in its block number `block`.
-    pub(crate) fn still_blocked(&self, thread: u32, block: u32) -> bool {
-        let record = &self.threads[thread as usize];
-        record.blocks == block && matches!(record.state, State::Blocked { .. })
-    }
-
-    /// Wakes up to `count` who wait at `address` for one of `bits`; returns how many.
-    #[inline]
-    pub(crate) fn wake(&mut self, address: usize, count: u32, bits: u32) -> u32 {
-        if self.waiters.is_empty() { 0 } else { self.wake_some(address, count, bits) }
-    }
-
-    fn wake_some(&mut self, address: usize, count: u32, bits: u32) -> u32 {
-        let mut woken = 0;
-        while woken < count {
-            let fits = |&&(at, _, mask): &&(usize, u32, u32)| at == address && mask & bits != 0;
-            let options = self.waiters.iter().filter(fits).count() as u32;
-            if options == 0 {
-                break;
-            }
-            let rank = if options <= count - woken { 0 } else { self.uniform(Kind::Waiter, options) };
-            let Some(&(_, thread, _)) = self.waiters.iter().filter(fits).nth(rank as usize) else { break };
-            self.make_ready(thread, true);
-            woken += 1;
-        }
-        woken
     }
 
     // ---- store buffers ----

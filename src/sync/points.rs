@@ -107,6 +107,10 @@ macro_rules! common {
             fn store_cold(&self, value: $value, order: Ordering, at: &'static Location<'static>) {
                 let Some(hook) = current() else { return self.0.store(value, order) };
                 hook.point(Access::Store, self.address(), at);
+                if order == Ordering::SeqCst {
+                    hook.rmw(self.address());
+                    return self.0.store(value, order);
+                }
                 let old = self.0.swap(value, Ordering::SeqCst);
                 hook.stored(self.address(), ($to)(old), ($to)(value));
             }

@@ -1,0 +1,164 @@
+//! Who runs next: at a point, when the running thread can't go on, and when it spins.
+
+use crate::choice::{Key, Kind, Source, offer};
+use crate::replay::Mismatch;
+use crate::report::Verdict;
+use crate::set::NOBODY;
+use crate::world::{NONE, World};
+
+/// Rounds in which every runnable thread spun before that counts as a livelock, or time is moved.
+const SPIN_ROUNDS: u32 = 100;
+
+/// The longest time that passes at once while threads are runnable.
+const SLOW_NS: u64 = 2_000_000;
+
+impl World {
+    /// Who runs at this point: [`NONE`] if the run is over.
+    #[inline]
+    pub(crate) fn decide(&mut self) -> u32 {
+        if self.options.slow > 0 && self.due_soon() {
+            self.slow();
+        }
+        if self.failure.is_some() {
+            return NONE;
+        }
+        if self.ready.count() < 2 {
+            return self.current;
+        }
+        let key = self.key();
+        let stays = match &mut self.source {
+            Source::Draw(draw) => draw.stays(&self.ready, &self.spun, self.points),
+            Source::Follow(follow) => follow.passes(key),
+        };
+        if stays { self.current } else { self.decide_slowly(key) }
+    }
+
+    #[inline(never)]
+    fn decide_slowly(&mut self, key: Key) -> u32 {
+        let current = self.current;
+        let others = self.ready.count_but(&self.spun, current);
+        if others == 0 {
+            return current;
+        }
+        let what = || offer(others + 1, self.ready.hash_but(&self.spun, current));
+        let next = match &mut self.source {
+            Source::Draw(draw) => draw.switch(current, &self.ready, &self.spun, self.points),
+            Source::Follow(follow) => match follow.at(key, Kind::Switch, what) {
+                Ok(0) => current,
+                Ok(rank) => match self.ready.nth_but(&self.spun, current, rank - 1) {
+                    Some(other) => other,
+                    None => {
+                        self.differs(Mismatch::impossible(key, Kind::Switch, rank, others + 1));
+                        return NONE;
+                    }
+                },
+                Err(mismatch) => {
+                    self.differs(mismatch);
+                    return NONE;
+                }
+            },
+        };
+        if next != current {
+            let rank = 1 + self.ready.rank_but(&self.spun, current, next);
+            let what = offer(others + 1, self.ready.hash_but(&self.spun, current));
+            self.record(key, Kind::Switch, what, rank);
+        }
+        next
+    }
+
+    /// Whether something is due within what a slow thread may miss.
+    fn due_soon(&mut self) -> bool {
+        self.next_due().is_some_and(|at| at <= self.now + SLOW_NS)
+    }
+
+    #[inline(never)]
+    fn slow(&mut self) {
+        if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
+            self.advance();
+        }
+    }
+
+    /// Who runs now that the running thread can't: time moves if it must. [`NONE`] if the run is over.
+    pub(crate) fn pick(&mut self) -> u32 {
+        loop {
+            if self.failure.is_some() || self.hosts_left == 0 {
+                return NONE;
+            }
+            if self.ready.count() > 0 {
+                return self.pick_ready();
+            }
+            self.check_all(|checker, now| checker.idle(now));
+            if self.failure.is_some() {
+                return NONE;
+            }
+            if !self.advance() {
+                self.check_all(|checker, now| checker.quiescent(now));
+                if self.failure.is_none() {
+                    let report = self.describe_threads();
+                    self.fail(Verdict::Deadlock(format!(
+                        "every thread is blocked and nothing is due\n{report}"
+                    )));
+                }
+                return NONE;
+            }
+        }
+    }
+
+    fn pick_ready(&mut self) -> u32 {
+        let mut count = self.ready.count_but(&self.spun, NOBODY);
+        if count == 0 {
+            self.spun.clear();
+            count = self.ready.count();
+        }
+        if count == 1 {
+            return self.ready.nth_but(&self.spun, NOBODY, 0).unwrap_or(NONE);
+        }
+        let key = self.key();
+        let base = self.ready.rank_but(&self.spun, NOBODY, self.current + 1) % count;
+        let what = offer(count, self.ready.hash_but(&self.spun, NOBODY));
+        let rank = match &mut self.source {
+            Source::Draw(draw) => match draw.next(&self.ready, &self.spun) {
+                Some(next) => (self.ready.rank_but(&self.spun, NOBODY, next) + count - base) % count,
+                None => 0,
+            },
+            Source::Follow(follow) => match follow.at(key, Kind::Next, || what) {
+                Ok(rank) if rank < count => rank,
+                Ok(rank) => {
+                    self.differs(Mismatch::impossible(key, Kind::Next, rank, count));
+                    return NONE;
+                }
+                Err(mismatch) => {
+                    self.differs(mismatch);
+                    return NONE;
+                }
+            },
+        };
+        if rank != 0 {
+            self.record(key, Kind::Next, what, rank);
+        }
+        self.ready.nth_but(&self.spun, NOBODY, (rank + base) % count).unwrap_or(NONE)
+    }
+
+    /// A turn of a spin loop of the running thread: who runs.
+    pub(crate) fn spin(&mut self) -> u32 {
+        let current = self.current;
+        self.spun.insert(current);
+        if let Source::Draw(draw) = &mut self.source {
+            draw.spun(current);
+        }
+        if self.ready.count_but(&self.spun, NOBODY) == 0 {
+            self.spun.clear();
+            self.spin_rounds += 1;
+            if self.spin_rounds >= SPIN_ROUNDS {
+                self.spin_rounds = 0;
+                if !self.advance() {
+                    let report = self.describe_threads();
+                    self.fail(Verdict::Livelock(format!(
+                        "every runnable thread has spun {SPIN_ROUNDS} times and nothing is due\n{report}"
+                    )));
+                }
+            }
+        }
+        self.pick()
+    }
+}
