@@ -26,7 +26,7 @@ impl Shared {
         let own = with_context(|cx| self.here(cx).map(|(_, seat)| seat));
         let number = own.unwrap_or_else(|| self.pick_seat());
         let seat = self.seat(number);
-        let (key, must_tell) = {
+        let (key, parked_until) = {
             let mut wheel = seat.wheel.lock();
             let key = wheel.insert(deadline.as_nanos(), waker);
             seat.armed.set(wheel.len() as u64);
@@ -37,12 +37,13 @@ impl Shared {
             });
             note_next(number, &mut wheel);
             // Relaxed: written under this lock before each park.
-            (key, deadline.as_nanos() < seat.parked_until.load(Ordering::Relaxed))
+            (key, seat.parked_until.load(Ordering::Relaxed))
         };
-        if must_tell {
+        if deadline.as_nanos() < parked_until {
             self.give_token(number);
         }
-        if own.is_some() {
+        // A seat that is awake may be inside a long poll.
+        if own.is_some() || parked_until == 0 {
             self.see_to_watch();
         }
         Armed { seat: number, key }
