@@ -4,5 +4,7 @@ mod alone;
 mod blocking;
 mod net;
 mod os;
+mod runtime;
 mod shutdown;
 mod support;
+mod timers;

@@ -100,7 +100,7 @@ fn idle_threads_end_after_keep_alive_and_serve_again_before() {
         let before = entries("task");
         let runtime = pool(8, Duration::from_millis(50));
         let barrier = Arc::new(Barrier::new(8));
-        let call = |barrier: Arc<Barrier>| move || drop(barrier.wait());
+        let call = |barrier: Arc<Barrier>| move || _ = barrier.wait();
         let calls: Vec<_> = (0..8).map(|_| runtime.spawn_blocking(call(barrier.clone()))).collect();
         runtime.block_on(join_all(calls));
         eventually("the pool's threads end", || entries("task") == before);

@@ -1,5 +1,7 @@
 //! The end of a runtime: bounded, every future dropped once, every handle answered, nothing left behind.
 
+#![allow(clippy::waker_clone_wake, reason = "every way to wake is tested")]
+
 mod after;
 mod flight;
 mod limit;
@@ -167,7 +169,7 @@ fn five_hundred_runtimes_leave_no_thread_and_no_descriptor() {
             let runtime = runtime(1 + number % 3);
             let task = runtime.spawn(async { pirn::spawn_blocking(|| 1).await.unwrap() });
             runtime.spawn(async { pirn::time::sleep(PATIENCE).await }).detach();
-            if number % 4 != 0 {
+            if !number.is_multiple_of(4) {
                 assert_eq!(runtime.block_on(task).unwrap(), 1);
             }
         };
