@@ -201,7 +201,10 @@ impl TcpListener {
         answer.map_err(|error| {
             let here =
                 self.local_addr().map_or_else(|_| String::from("a socket"), |address| address.to_string());
-            super::context(|| format!("cannot accept on {here}, which stays open"), error)
+            let what = format!(
+                "cannot accept a connection on {here} now (the listener stays open: free what ran out, and pause before the next accept)"
+            );
+            super::context(|| what, error)
         })
     }
 

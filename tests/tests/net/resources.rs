@@ -142,7 +142,25 @@ fn listener_survives_exhausted_descriptors() {
             let (stream, peer) = listener.accept().await.expect("a descriptor is free");
             assert_eq!(peer, waiting.local_addr().expect("address"));
             drop(stream);
-            let accept = pirn::spawn(async move { listener.accept().await.map(drop) });
+            // An accept that waits when the last descriptor goes ends with the error, and loses nothing either.
+            let listener = std::sync::Arc::new(listener);
+            let accept_next = || {
+                let listener = listener.clone();
+                pirn::spawn(async move { listener.accept().await.map(|(_, peer)| peer) })
+            };
+            let accept = accept_next();
+            pirn::time::sleep(Duration::from_millis(2)).await;
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                hoard.push(file);
+            }
+            hoard.pop();
+            let late = std::net::TcpStream::connect(address).expect("the last descriptor");
+            accept.await.expect("no panic").expect_err("no descriptor is left");
+            hoard.truncate(hoard.len() - 2);
+            let accept = accept_next();
+            let peer = accept.await.expect("no panic").expect("a descriptor is free");
+            assert_eq!(peer, late.local_addr().expect("address"));
+            let accept = accept_next();
             pirn::time::sleep(Duration::from_millis(2)).await;
             TcpStream::connect(address).await.expect("connect");
             accept.await.expect("no panic").expect("accept");
