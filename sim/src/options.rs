@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{Checker, Limits};
 use crate::rng::Rng;
 
 /// How the next thread is chosen at a point.
@@ -258,6 +259,15 @@ impl Default for Asked {
             max_points: 20_000_000,
             max_time: Duration::from_secs(24 * 3600),
         }
+    }
+}
+
+impl Options {
+    /// A checker that knows the sizes of host `host`.
+    pub(crate) fn checker(&self, host: usize) -> Checker {
+        // The runtime's own interval is 250 microseconds.
+        let watch_ns = self.sizes.map_or(250_000, |sizes| sizes.watch_interval_ns);
+        Checker::with_limits(Limits::watched(watch_ns, self.workers[host]))
     }
 }
 

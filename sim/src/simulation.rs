@@ -353,7 +353,7 @@ impl Executor {
         let number = world.hosts.len() as u32;
         world.hosts.push(crate::world::Host {
             name: name.to_owned(),
-            checker: crate::check::Checker::new(),
+            checker: world.options.checker(number as usize),
             main: world.threads.len() as u32,
             returned: false,
         });

@@ -19,6 +19,18 @@ pub struct Limits {
     pub shutdown_ns: u64,
 }
 
+impl Limits {
+    /// The default bounds for a runtime of `workers` workers whose idle ones look after the busy ones every `watch_ns` ns.
+    ///
+    /// An idle worker needs two looks to know that a peer is stuck, multiplies the interval by the number of sleepers and
+    /// doubles it twice while nothing is wrong.
+    pub fn watched(watch_ns: u64, workers: usize) -> Self {
+        let sleepers = workers.saturating_sub(1).max(1) as u64;
+        let timer_late_ns = watch_ns.saturating_mul(2 * 4 * sleepers).saturating_add(1_000_000);
+        Self { timer_late_ns, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
