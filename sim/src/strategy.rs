@@ -21,10 +21,16 @@ pub(crate) struct Draw {
     seen: (u32, u32),
     /// PCT: who was found at the last look, and the point from which on that thread has run.
     runs: (u32, u64),
+    /// PCT: the point at which priorities are drawn anew.
+    era_ends: u64,
 }
 
 /// PCT: a thread that has run for so many points while others could falls, else a loop that waits for one of them by yielding would never end.
 const PCT_PATIENCE: u64 = 4096;
+
+/// PCT: after so many points all priorities are drawn anew, else the lowest of three threads that wake one another would
+/// wait for ever, which no machine does.
+const PCT_ERA: u64 = 20_000;
 
 /// Initial PCT priorities lie above this, those after a change below.
 const PCT_START: u32 = 1 << 31;
@@ -51,6 +57,7 @@ impl Draw {
             bottom: PCT_START,
             seen: (0, 0),
             runs: (0, 0),
+            era_ends: PCT_ERA,
         }
     }
 
@@ -83,7 +90,7 @@ impl Draw {
             Walk::Pct { .. } => {
                 self.seen == (ready.version(), spun.version())
                     && self.changes.last().is_none_or(|&next| next > at)
-                    && at < self.runs.1 + PCT_PATIENCE
+                    && at < self.era_ends.min(self.runs.1 + PCT_PATIENCE)
             }
         }
     }
@@ -101,6 +108,11 @@ impl Draw {
                 if pick == count { current } else { ready.nth_but(spun, current, pick).unwrap_or(current) }
             }
             Walk::Pct { .. } => {
+                if at >= self.era_ends {
+                    self.era_ends = at + PCT_ERA;
+                    let rng = &mut self.rng;
+                    self.priority.iter_mut().for_each(|priority| *priority = PCT_START | rng.next() as u32);
+                }
                 if self.runs.0 != current {
                     self.runs = (current, at);
                 }
