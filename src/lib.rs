@@ -1,4 +1,6 @@
 //! Pirn: an async runtime for Linux whose production scheduler is also its own test bed.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 extern crate alloc;
 

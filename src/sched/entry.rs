@@ -105,6 +105,7 @@ fn on_seat<F: Future>(
     let cx = Context::new(shared.clone(), Some(0));
     cx.enter(|| {
         caller.seated.swap(true, Ordering::Relaxed);
+        // Pairs with the fence in `wake_by_ref`.
         fence(Ordering::SeqCst);
         let worker = Worker::new(&cx);
         // Also on a panic of the main future.
