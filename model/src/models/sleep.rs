@@ -222,6 +222,7 @@ fn token_against_timeout() {
         assert!(!blocked || interrupted, "a blocked worker got a token and was not interrupted");
         consumed += u32::from(blocked && sleep.park_end(0));
         assert_eq!(consumed, 1, "a token was lost or doubled");
+        assert!(sleep.park_begin(0), "a consumed token is there again");
     });
 }
 
