@@ -148,6 +148,7 @@ unsafe fn futex(
     if until <= executor.world().now {
         return Some(Err(libc::ETIMEDOUT));
     }
+    executor.world().me().expects = value;
     let woken = executor.block(Why::Futex(address), until, bits);
     Some(if woken { Ok(0) } else { Err(libc::ETIMEDOUT) })
 }

@@ -91,7 +91,7 @@ impl World {
             if self.failure.is_some() {
                 return NONE;
             }
-            if !self.advance() {
+            if !self.advance() && !self.shared_lock_freed() {
                 self.check_all(|checker, now| checker.quiescent(now));
                 if self.failure.is_none() {
                     let report = self.describe_threads();

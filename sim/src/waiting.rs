@@ -1,8 +1,14 @@
 //! Threads that wait: blocks, their limits, and who is woken.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use crate::choice::Kind;
 use crate::clock::Due;
 use crate::world::{State, Why, World};
+
+/// Milliseconds of real time in which another OS thread may let go of a shared lock.
+const PATIENCE: u32 = 50;
 
 impl World {
     /// The running thread waits.
@@ -71,5 +77,39 @@ impl World {
             woken += 1;
         }
         woken
+    }
+
+    /// Before a deadlock is declared: a lock that executions on several OS threads share (standard output, a global
+    /// variable of the program) is let go by another of them, in real time. True: somebody may try again.
+    pub(crate) fn shared_lock_freed(&mut self) -> bool {
+        let waiting: Vec<(u32, usize, u32)> = self
+            .threads
+            .iter()
+            .zip(0..)
+            .filter_map(|(thread, number)| match thread.state {
+                State::Blocked { why: Why::Futex(address), .. } => Some((number, address, thread.expects)),
+                _ => None,
+            })
+            .collect();
+        if waiting.is_empty() {
+            return false;
+        }
+        for _ in 0..PATIENCE {
+            let mut freed = false;
+            for &(thread, address, expects) in &waiting {
+                // SAFETY: the thread waits in a futex call on this word, so it is live and changes atomically.
+                let word = unsafe { &*(address as *const AtomicU32) };
+                // Acquire: as the kernel's look at the word.
+                if word.load(Ordering::Acquire) != expects {
+                    self.make_ready(thread, true);
+                    freed = true;
+                }
+            }
+            if freed {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
     }
 }

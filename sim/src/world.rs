@@ -68,6 +68,8 @@ pub(crate) struct Thread {
     pub(crate) blocks: u32,
     /// How its last block ended.
     pub(crate) woken: bool,
+    /// The value of the futex word that it waits at.
+    pub(crate) expects: u32,
     /// Random numbers it took.
     pub(crate) entropy: u64,
     /// Times it read the clock since its last progress.
@@ -220,6 +222,7 @@ impl World {
             since: 0,
             blocks: 0,
             woken: false,
+            expects: 0,
             entropy: 0,
             clock_reads: 0,
             destructors: Vec::new(),

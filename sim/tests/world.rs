@@ -317,3 +317,26 @@ fn jobs_explore_in_parallel_and_agree() {
     let again = simulation.run(one);
     assert!(matches!(again.verdict, Verdict::Panic(_)));
 }
+
+#[test]
+fn a_lock_that_executions_share_is_no_deadlock() {
+    static SHARED: std::sync::Mutex<u64> = std::sync::Mutex::new(0);
+    let simulation = Simulation::new("shared").bare_host("a", || {
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                thread(|| {
+                    let mut shared = SHARED.lock().unwrap();
+                    pirn_sim::busy(Duration::from_nanos(10));
+                    *shared += 1;
+                    // Long enough in real time for the other job to meet it.
+                    let spun: u64 = (0..20_000u64).map(std::hint::black_box).sum();
+                    assert!(spun > 0);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join());
+    });
+    let report = simulation.explore(Explore { seeds: 200, jobs: 2, ..Explore::default() });
+    assert!(report.failure.is_none(), "{}", report.failure.unwrap().outcome.verdict);
+    assert_eq!(*SHARED.lock().unwrap(), 2 * (report.executions + 1));
+}
