@@ -58,6 +58,16 @@ fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
     }
 }
 
+/// Runs a test on a simulated host, which has no descriptor more than before a little later.
+#[cfg(feature = "sim")]
+async fn leaves_nothing<F: AsyncFn() -> io::Result<()>>(test: F) -> io::Result<()> {
+    let before = pirn_sim::open_descriptors();
+    test().await?;
+    pirn::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(pirn_sim::open_descriptors(), before, "descriptors are left");
+    Ok(())
+}
+
 /// Runs a future on a runtime of its own.
 fn run<T>(workers: usize, future: impl Future<Output = T>) -> T {
     pirn::Builder::new().workers(workers).build().expect("a runtime").block_on(future)
