@@ -44,9 +44,9 @@ impl From<args::Strategy> for Strategy {
 /// The workload of that size, simulated.
 pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Schedule) -> Simulation {
     let mut simulation = Simulation::new(workload.name)
-        .arg(WIDTH, &size.width.to_string())
-        .arg(ROUNDS, &size.rounds.to_string())
-        .arg(BYTES, &size.bytes.to_string())
+        .arg(WIDTH, size.width)
+        .arg(ROUNDS, size.rounds)
+        .arg(BYTES, size.bytes)
         .workers(schedule.workers.clone())
         .strategy(schedule.strategy)
         .tso(schedule.tso);

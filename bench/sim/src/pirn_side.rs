@@ -127,14 +127,14 @@ pub(crate) fn echo(span: Duration, preempt: Preempt) -> Figures {
         .preempt(preempt)
         .host("server", || async {
             let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 7))).await.expect("bind");
-            let (mut stream, _) = listener.accept().await.expect("accept");
+            let (stream, _) = listener.accept().await.expect("accept");
             let mut bytes = [0; 64];
             while let Ok(n @ 1..) = stream.read(&mut bytes).await {
                 stream.write_all(&bytes[..n]).await.expect("the client went away");
             }
         })
         .host("client", || async {
-            let mut stream = loop {
+            let stream = loop {
                 match TcpStream::connect(SocketAddr::from(([10, 0, 0, 1], 7))).await {
                     Ok(stream) => break stream,
                     Err(_) => pirn::time::sleep(Duration::from_millis(1)).await,

@@ -15,7 +15,7 @@ pub(crate) fn serve(workers: usize) {
         println!("{}", listener.local_addr().expect("the listener's address"));
         std::thread::spawn(answer);
         loop {
-            let (mut stream, _) = listener.accept().await.expect("accept");
+            let (stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             pirn::spawn(async move {
                 let mut bytes = vec![0; 4096];

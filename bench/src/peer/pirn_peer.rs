@@ -6,8 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
-
 use super::Peer;
 
 pub(crate) struct Pirn;
@@ -59,7 +57,7 @@ impl Peer for Pirn {
             pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
         loop {
-            let (mut stream, _) = listener.accept().await.expect("accept");
+            let (stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             pirn::spawn(async move {
                 let mut bytes = vec![0; 4096];

@@ -38,7 +38,7 @@ pub(super) async fn server(setting: Arc<Setting>) -> Result<Report, String> {
 }
 
 /// Sends back what comes until the client has finished; returns the number of reads.
-async fn serve(mut stream: TcpStream) -> std::io::Result<u64> {
+async fn serve(stream: TcpStream) -> std::io::Result<u64> {
     stream.set_nodelay(true)?;
     let mut bytes = vec![0; 4096];
     let mut reads = 0;
@@ -68,7 +68,7 @@ pub(super) async fn client(setting: Arc<Setting>) -> Result<Report, String> {
 /// One connection: one message at a time.
 async fn talk(setting: Arc<Setting>, mut clock: Clock, number: u32) -> Result<Report, String> {
     let failed = |error: std::io::Error| format!("connection {number} broke: {error}");
-    let mut stream = setting.connect().await?;
+    let stream = setting.connect().await?;
     stream.set_nodelay(true).map_err(failed)?;
     let mut report = setting.report();
     let mut message = vec![0; setting.size.bytes as usize];

@@ -24,7 +24,7 @@ async fn server(setting: Arc<Setting>) -> Result<Report, String> {
     let listener = setting.listen().await?;
     let tasks = background(&setting);
     let accepting = pirn::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = listener.accept().await {
             pirn::spawn(async move {
                 let mut bytes = [0; 512];
                 while let Ok(1..) = stream.read(&mut bytes).await {}
@@ -43,7 +43,7 @@ async fn client(setting: Arc<Setting>) -> Result<Report, String> {
         let setting = setting.clone();
         pirn::spawn(async move {
             // The other host may be gone at any point: that is no error here.
-            let Ok(mut stream) = setting.connect().await else { return };
+            let Ok(stream) = setting.connect().await else { return };
             let bytes = vec![1; setting.size.bytes as usize];
             while stream.write_all(&bytes).await.is_ok() {}
         })

@@ -53,7 +53,7 @@ async fn server(setting: Arc<Setting>) -> Result<Report, String> {
 }
 
 /// Receives until the end and then sends the same amount.
-async fn serve(setting: Arc<Setting>, mut stream: TcpStream) -> Result<(), String> {
+async fn serve(setting: Arc<Setting>, stream: TcpStream) -> Result<(), String> {
     let random = Random::new();
     let mut bytes = vec![0; 97 + random.below(400) as usize];
     // The first byte says what this connection is about.
@@ -86,11 +86,11 @@ async fn serve(setting: Arc<Setting>, mut stream: TcpStream) -> Result<(), Strin
     }
     let all = setting.size.bytes as usize;
     check(received == all, || format!("{received} of {all} bytes arrived at the server"))?;
-    send(&mut stream, all).await.map_err(|error| format!("the server's answer broke: {error}"))
+    send(&stream, all).await.map_err(|error| format!("the server's answer broke: {error}"))
 }
 
 /// Sends the pattern in odd pieces, then closes its direction.
-async fn send(stream: &mut TcpStream, all: usize) -> std::io::Result<()> {
+async fn send(stream: &TcpStream, all: usize) -> std::io::Result<()> {
     let random = Random::new();
     let mut sent = 0;
     while sent < all {
@@ -116,7 +116,7 @@ async fn client(setting: Arc<Setting>) -> Result<Report, String> {
 
 async fn talk(setting: Arc<Setting>, number: u32) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("connection {number} broke: {error}");
-    let mut stream = setting.connect().await?;
+    let stream = setting.connect().await?;
     let all = setting.size.bytes as usize;
     stream.write_all(&[u8::from(abrupt(number))]).await.map_err(failed)?;
     if abrupt(number) {
@@ -124,7 +124,7 @@ async fn talk(setting: Arc<Setting>, number: u32) -> Result<(), String> {
         let _ = stream.write(&bytes).await;
         return Ok(());
     }
-    send(&mut stream, all).await.map_err(failed)?;
+    send(&stream, all).await.map_err(failed)?;
     let (mut received, mut bytes) = (0, [0; 333]);
     loop {
         let n = stream.read(&mut bytes).await.map_err(failed)?;
