@@ -108,6 +108,9 @@ pub(crate) struct Replay {
     /// Show the last N events and notes of the run, also when it differs from the recording.
     #[arg(long, value_name = "N")]
     pub(crate) events: Option<usize>,
+    /// Take each recorded choice where it is on offer and the default elsewhere: for a trace of older code.
+    #[arg(long, conflicts_with = "events")]
+    pub(crate) guided: bool,
 }
 
 /// A workload, by name.

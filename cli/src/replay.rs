@@ -11,6 +11,12 @@ pub(crate) fn replay(args: &args::Replay) -> Result<(), Failure> {
     let path = args.trace.display();
     let trace = Trace::load(&args.trace).map_err(|error| Failure::input(format!("{path}: {error}")))?;
     let simulation = program::of_trace(&trace)?;
+    if args.guided {
+        let differs = |error| Failure::input(format!("{path} does not replay: {error}"));
+        let (outcome, fit) = simulation.replay_guided(&trace).map_err(differs)?;
+        println!("{path}: {}, seed {}, guided: {fit}", trace.program(), outcome.seed);
+        return ended(outcome.verdict);
+    }
     let outcome = match args.events {
         None => simulation.replay(&trace),
         Some(last) => {
@@ -37,7 +43,11 @@ pub(crate) fn replay(args: &args::Replay) -> Result<(), Failure> {
         show::time(outcome.time_ns),
     );
     println!("replayed to the bit: event digest {:016x}, as recorded", outcome.digest);
-    match outcome.verdict {
+    ended(outcome.verdict)
+}
+
+fn ended(verdict: Verdict) -> Result<(), Failure> {
+    match verdict {
         Verdict::Pass => {
             println!("outcome: pass");
             Ok(())

@@ -45,7 +45,7 @@ pub use self::entry::{
 pub use self::explore::{Explore, Failure, Progress, Report};
 pub use self::interpose::is_linked;
 pub use self::options::{Faults, Network, Preempt, Sizes, Strategy, Tso};
-pub use self::replay::{Mismatch, ReplayError};
+pub use self::replay::{Fit, Mismatch, ReplayError};
 pub use self::report::{Did, Outcome, Step, Verdict};
 pub use self::simulation::{Returned, Simulation};
 pub use self::trace::{FORMAT, Trace, TraceError};

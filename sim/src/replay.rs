@@ -1,4 +1,5 @@
-//! Strict replay: a run follows the choices of a trace, and the first thing that differs is an error.
+//! Replay. Strict: a run follows the choices of a trace, and the first thing that differs is an error. Guided: it takes each
+//! recorded choice where that is on offer, the default elsewhere, and says how much fitted: for traces of older code.
 
 use std::fmt;
 
@@ -58,23 +59,119 @@ impl fmt::Display for ReplayError {
 
 impl std::error::Error for ReplayError {}
 
+/// How much of a trace a guided replay could follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// Recorded choices that were taken as recorded.
+    pub followed: usize,
+    /// All recorded choices.
+    pub recorded: usize,
+    /// The first that did not fit: its number, from 1, and its place. None if all fitted.
+    pub first_missed: Option<(usize, String)>,
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "followed {} of {} recorded choices", self.followed, self.recorded)?;
+        match &self.first_missed {
+            Some((number, place)) => write!(f, "; the first that did not fit is number {number}, {place}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A trace that is being followed.
 #[derive(Debug)]
 pub(crate) struct Follow {
     entries: Vec<Entry>,
     digests: Vec<u64>,
+    /// Strict: the next entry.
     next: usize,
+    guide: Option<Guide>,
+}
+
+/// Guided: each thread walks through its own entries, whatever the others do.
+#[derive(Debug, Default)]
+struct Guide {
+    /// For each thread the numbers of its entries that are still to come, last first.
+    lanes: Vec<Vec<u32>>,
+    taken: Vec<bool>,
+}
+
+impl Guide {
+    fn new(entries: &[Entry]) -> Self {
+        let mut guide = Self { lanes: Vec::new(), taken: vec![false; entries.len()] };
+        for (number, entry) in entries.iter().enumerate().rev() {
+            let thread = entry.thread as usize;
+            if guide.lanes.len() <= thread {
+                guide.lanes.resize(thread + 1, Vec::new());
+            }
+            guide.lanes[thread].push(number as u32);
+        }
+        guide
+    }
+
+    /// The thread's next entry that has not been passed by.
+    fn next<'a>(&mut self, entries: &'a [Entry], key: Key) -> Option<(usize, &'a Entry)> {
+        let lane = self.lanes.get_mut(key.thread as usize)?;
+        while let Some(&number) = lane.last() {
+            let entry = &entries[number as usize];
+            if (entry.event, entry.nth) >= (key.event, key.nth) {
+                return Some((number as usize, entry));
+            }
+            lane.pop();
+        }
+        None
+    }
+
+    /// The option for a choice.
+    fn at(&mut self, entries: &[Entry], key: Key, kind: Kind, offer: u32) -> u32 {
+        match self.next(entries, key) {
+            Some((number, entry))
+                if (entry.event, entry.nth) == (key.event, key.nth) && entry.kind == kind =>
+            {
+                self.lanes[key.thread as usize].pop();
+                self.taken[number] = entry.offer == offer;
+                if entry.offer == offer { entry.rank } else { 0 }
+            }
+            _ => 0,
+        }
+    }
 }
 
 impl Follow {
     /// From the start of a trace.
     pub(crate) fn new(trace: &Trace) -> Self {
-        Self { entries: trace.choices.clone(), digests: trace.digests.clone(), next: 0 }
+        Self { entries: trace.choices.clone(), digests: trace.digests.clone(), next: 0, guide: None }
+    }
+
+    /// The same, taking what fits.
+    pub(crate) fn guided(trace: &Trace) -> Self {
+        Self { guide: Some(Guide::new(&trace.choices)), ..Self::new(trace) }
+    }
+
+    /// How much fitted, when the run is over.
+    pub(crate) fn fit(&self) -> Fit {
+        let Some(guide) = &self.guide else { return Fit::default() };
+        let missed = guide.taken.iter().position(|taken| !taken);
+        let place = |number: usize| {
+            let entry = &self.entries[number];
+            (number + 1, place(entry.key(), entry.kind))
+        };
+        Fit {
+            followed: guide.taken.iter().filter(|taken| **taken).count(),
+            recorded: self.entries.len(),
+            first_missed: missed.map(place),
+        }
     }
 
     /// Whether the choice `key` is certainly not a recorded one.
     #[inline]
-    pub(crate) fn passes(&self, key: Key) -> bool {
+    pub(crate) fn passes(&mut self, key: Key) -> bool {
+        if let Some(guide) = &mut self.guide {
+            let next = guide.next(&self.entries, key);
+            return next.is_none_or(|(_, entry)| (entry.event, entry.nth) > (key.event, key.nth));
+        }
         match self.entries.get(self.next) {
             Some(entry) => entry.thread != key.thread || (entry.event, entry.nth) > (key.event, key.nth),
             None => true,
@@ -86,6 +183,9 @@ impl Follow {
     pub(crate) fn at(&mut self, key: Key, kind: Kind, offer: impl FnOnce() -> u32) -> Result<u32, Mismatch> {
         if self.passes(key) {
             return Ok(0);
+        }
+        if let Some(guide) = &mut self.guide {
+            return Ok(guide.at(&self.entries, key, kind, offer()));
         }
         let Some(entry) = self.entries.get(self.next) else { return Ok(0) };
         let number = self.next + 1;
@@ -114,6 +214,7 @@ impl Follow {
     /// Compares digest number `number`.
     pub(crate) fn digest(&self, number: usize, digest: u64) -> Result<(), Mismatch> {
         match self.digests.get(number) {
+            _ if self.guide.is_some() => Ok(()),
             Some(&recorded) if recorded == digest => Ok(()),
             Some(_) => Err(Mismatch::new(format!(
                 "between point {} and point {} the threads did something else (digest {number}); all choices up to recorded choice {} fitted",
@@ -130,6 +231,9 @@ impl Follow {
 
     /// Whether all was used, when the run is over.
     pub(crate) fn end(&self, digests: usize) -> Result<(), Mismatch> {
+        if self.guide.is_some() {
+            return Ok(());
+        }
         if let Some(entry) = self.entries.get(self.next) {
             return Err(Mismatch::new(format!(
                 "the run ended before recorded choice {}, {}",
@@ -159,7 +263,23 @@ mod tests {
     use super::*;
 
     fn follow(entries: Vec<Entry>) -> Follow {
-        Follow { entries, digests: vec![1, 2], next: 0 }
+        Follow { entries, digests: vec![1, 2], next: 0, guide: None }
+    }
+
+    #[test]
+    fn a_guided_replay_takes_what_fits_and_counts() {
+        let other = Entry { thread: 2, event: 1, nth: 1, ..ENTRY };
+        let late = Entry { event: 9, ..ENTRY };
+        let mut follow = follow(vec![other, ENTRY, late]);
+        follow.guide = Some(Guide::new(&follow.entries));
+        // Thread 2 never comes to its entry; thread 1 goes on all the same.
+        assert_eq!(follow.at(key(1, 5, 2), Kind::Switch, || 9), Ok(0));
+        assert_eq!(follow.at(key(1, 5, 3), Kind::Switch, || 9), Ok(2));
+        // Something else on offer: the default.
+        assert_eq!(follow.at(key(1, 9, 3), Kind::Switch, || 8), Ok(0));
+        let fit = follow.fit();
+        assert_eq!((fit.followed, fit.recorded), (1, 3));
+        assert_eq!(fit.first_missed.map(|(number, _)| number), Some(1));
     }
 
     const ENTRY: Entry = Entry { thread: 1, event: 5, nth: 3, kind: Kind::Switch, offer: 9, rank: 2 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::choice::Source;
 use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Strategy, Tso};
-use crate::replay::{Follow, Mismatch, ReplayError};
+use crate::replay::{Fit, Follow, Mismatch, ReplayError};
 use crate::report::{Outcome, Step, Verdict};
 use crate::thread::{Executor, Lease};
 use crate::trace::{FORMAT, Header, Summary, Trace};
@@ -190,8 +190,23 @@ impl Simulation {
         (outcome, lease.executor().world().log.take().unwrap_or_default())
     }
 
+    /// Replays a trace as far as it fits, for one that was recorded before a change to pirn or the program: each recorded
+    /// choice is taken where it is on offer, the default elsewhere.
+    pub fn replay_guided(&self, trace: &Trace) -> Result<(Outcome, Fit), ReplayError> {
+        self.fits(trace, false)?;
+        let lease = lease();
+        lease.executor().beat.seed(trace.header.seed);
+        let source = Source::Follow(Follow::guided(trace));
+        self.execute_from(&lease, trace.header.options.clone(), source, false);
+        let fit = match &lease.executor().world().source {
+            Source::Follow(follow) => follow.fit(),
+            Source::Draw(_) => Fit::default(),
+        };
+        Ok((self.outcome(&lease, trace.header.seed), fit))
+    }
+
     fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
-        self.fits(trace)?;
+        self.fits(trace, true)?;
         let options = trace.header.options.clone();
         lease.executor().beat.seed(trace.header.seed);
         self.execute_logged(lease, trace.header.seed, options, Some(trace), log);
@@ -207,14 +222,14 @@ impl Simulation {
         Ok(outcome)
     }
 
-    fn fits(&self, trace: &Trace) -> Result<(), ReplayError> {
+    fn fits(&self, trace: &Trace, strictly: bool) -> Result<(), ReplayError> {
         let header = &trace.header;
         let other = |what: &str, theirs: &str, ours: &str| {
             Err(ReplayError::Other(format!(
                 "the trace was recorded with {what} {theirs}, this is {ours}: replay it with the program that recorded it"
             )))
         };
-        if header.pirn != env!("CARGO_PKG_VERSION") {
+        if strictly && header.pirn != env!("CARGO_PKG_VERSION") {
             return other("pirn", &header.pirn, env!("CARGO_PKG_VERSION"));
         }
         if header.program != self.name {
@@ -255,6 +270,14 @@ impl Simulation {
     }
 
     fn execute_logged(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>, log: bool) {
+        let source = match trace {
+            Some(trace) => Source::Follow(Follow::new(trace)),
+            None => Source::draw(&options, seed),
+        };
+        self.execute_from(lease, options, source, log);
+    }
+
+    fn execute_from(&self, lease: &Lease, options: Options, source: Source, log: bool) {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only has to differ.
         let run = 1 + RUNS.fetch_add(1, Ordering::Relaxed);
@@ -264,10 +287,6 @@ impl Simulation {
             self.name
         );
         let executor = lease.executor();
-        let source = match trace {
-            Some(trace) => Source::Follow(Follow::new(trace)),
-            None => Source::draw(&options, seed),
-        };
         executor.begin(run, options, source);
         executor.world().log = log.then(Vec::new);
         for (name, main) in &self.hosts {
