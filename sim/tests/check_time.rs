@@ -275,6 +275,28 @@ fn l10_rounds_without_use_end() {
     s.breaks("L10", "all idle");
 }
 
+/// A worker that is awake and gets no turn may hold what the other one looks for.
+#[test]
+fn l10_rounds_beside_a_starved_worker() {
+    let mut s = Script::new(2);
+    s.spawn(on(1), 1).ring_put(1);
+    for _ in 0..5_000 {
+        let until = s.now + 10_000;
+        s.search_begin(0)
+            .search_end(0)
+            .fall_asleep(0)
+            .park(0, until)
+            .later(10_000)
+            .unparked(0, false)
+            .leave_sleepers(0);
+    }
+    s.holds();
+    for _ in 0..10_000 {
+        s.search_begin(0).search_end(0);
+    }
+    s.breaks("L10", "rounds of search and park");
+}
+
 fn s_now() -> u64 {
     1_000
 }
