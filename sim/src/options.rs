@@ -307,8 +307,8 @@ impl Asked {
             walk,
             preempt: self.preempt,
             tso,
-            tso_hold: rng.one_of(&[300, 700, 1000]),
-            tso_drain: rng.one_of(&[20, 100, 300]),
+            tso_hold: rng.one_of(&[500, 1000]),
+            tso_drain: rng.one_of(&[0, 10, 100]),
             workers,
             sizes,
             latency_ns: between(
