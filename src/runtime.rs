@@ -336,10 +336,6 @@ impl Handle {
     pub fn os(&self) -> Arc<dyn Os> {
         self.shared.os.clone()
     }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
 }
 
 impl fmt::Debug for Handle {

@@ -86,7 +86,6 @@ pub(crate) struct Stats {
     pub(crate) stolen: Counter,
     pub(crate) parks: Counter,
     pub(crate) looks: Counter,
-    pub(crate) wakes_sent: Counter,
     pub(crate) takeovers: Counter,
     pub(crate) tasks: Counter,
     pub(crate) finished: Counter,

@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
         while let Some(task) = unsafe { self.seat.retired.pop() } {
             let listed = self.core.owned.borrow_mut().remove(&task);
             // One reference under two names: the list's, which came home through `retired`.
-            core::mem::forget(listed);
+            listed.kept();
             task.release();
         }
     }
@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
             match task.rest() {
                 Rest::Idle => {
                     core.emit(Event::PollEnd { task: id, end: PollEnd::Pending, worker });
-                    core::mem::forget(task);
+                    task.kept();
                 }
                 Rest::Reschedule => {
                     debt(Debt::Push, 1);
@@ -252,7 +252,6 @@ impl<'a> Worker<'a> {
     /// The task is over: tell its handle (whose task may run next), leave the list, drop the running reference.
     fn finish(&self, task: Task, end: PollEnd) {
         let (id, worker) = (task.id(), self.number as u16);
-        self.seat.stats.finished.add(1);
         self.in_poll(|| task.complete(|| self.core.emit(Event::PollEnd { task: id, end, worker })));
         self.unlist(&task);
         task.release();
@@ -260,6 +259,7 @@ impl<'a> Worker<'a> {
 
     /// Takes a complete task off the owned list it is in, here or on its own seat.
     pub(crate) fn unlist(&self, task: &Task) {
+        self.seat.stats.finished.add(1);
         if task.header().is_pinned() {
             self.core.pinned.set(self.core.pinned.get() - 1);
         }

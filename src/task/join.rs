@@ -141,7 +141,14 @@ impl<T> Drop for JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinHandle({}, {})", self.id(), self.header().state.describe())
+        let header = self.header();
+        write!(
+            f,
+            "JoinHandle({}, {}, spawned at {})",
+            self.id(),
+            header.state.describe(),
+            header.spawned_at()
+        )
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::error::JoinError;
 pub use self::join::{AbortHandle, JoinHandle};
 pub(crate) use self::owned::OwnedList;
 pub(crate) use self::pool::Pool;
-pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
+pub(crate) use self::raw::{Kind, Polled, Task, wake_contained};
 
 mod error;
 mod join;

@@ -73,16 +73,6 @@ impl OwnedList {
         }
         None
     }
-
-    /// Looks at each task: for dumps, on the seat's own thread.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&Header)) {
-        let mut at = self.first;
-        while let Some(header) = at {
-            // SAFETY: the list holds a reference.
-            look(unsafe { header.as_ref() });
-            at = links(header, |links| links.next);
-        }
-    }
 }
 
 fn links<R>(header: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {

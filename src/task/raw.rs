@@ -375,7 +375,7 @@ impl Task {
     /// its pin demands: the running reference is never given back. Only between `start` or `seize` and `complete`.
     pub(crate) fn abandon(self, told: impl FnOnce()) {
         self.close(told, false);
-        core::mem::forget(self);
+        self.kept();
     }
 
     /// Makes the task complete. `finished`: the stage holds a result.
@@ -425,6 +425,9 @@ impl Task {
         self.header().state.ref_inc();
         Self(self.0)
     }
+
+    /// This name of the reference ends, the reference does not: a list has it, or it is leaked on purpose.
+    pub(crate) fn kept(self) {}
 
     /// Drops this reference.
     pub(crate) fn release(self) {
