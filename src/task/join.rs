@@ -124,18 +124,21 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         let header = self.header();
         let detached = header.state.detach();
+        let mut result: Option<Result<T, JoinError>> = None;
         if detached.drop_output {
-            let mut result: Option<Result<T, JoinError>> = None;
             // SAFETY: as in `poll`; a result that was taken is not there again.
             unsafe { (header.vtable.take_output)(self.header, (&raw mut result).cast()) };
-            drop(result);
         }
-        if detached.drop_waker {
+        let waker = if detached.drop_waker {
             // SAFETY: `detach` says that the waker is the handle's.
-            drop(header.join_waker.with_mut(|slot| unsafe { (*slot).take() }));
-        }
+            header.join_waker.with_mut(|slot| unsafe { (*slot).take() })
+        } else {
+            None
+        };
         // SAFETY: the handle's reference, given up.
         unsafe { release(self.header) };
+        // Foreign code, last: a panic in it is the dropper's, and keeps nothing of the task.
+        drop((waker, result));
     }
 }
 
