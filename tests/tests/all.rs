@@ -2,6 +2,7 @@
 
 mod alone;
 mod blocking;
+mod lifecycle;
 mod net;
 mod os;
 mod runtime;

@@ -105,7 +105,7 @@ fn the_current_runtime_is_known_inside_and_only_there() {
         assert!(sentence(|| pirn::spawn(async {}).detach()).contains("no Pirn runtime"));
         assert!(sentence(|| pirn::spawn_blocking(|| ()).detach()).contains("no Pirn runtime"));
         assert!(sentence(|| pirn::spawn_local(async {}).detach()).contains("no worker"));
-        assert!(sentence(|| drop(pirn::time::Instant::now())).contains("no Pirn runtime"));
+        assert!(sentence(|| _ = pirn::time::Instant::now()).contains("no Pirn runtime"));
         let runtime = runtime(2);
         runtime.block_on(async {
             assert!(Handle::try_current().is_some());
@@ -213,7 +213,7 @@ fn many_tasks_from_everywhere_each_run_once() {
                     thread::spawn(move || {
                         let spawn = |_| {
                             let runs = runs.clone();
-                            handle.spawn(async move { drop(runs.fetch_add(1, Ordering::SeqCst)) })
+                            handle.spawn(async move { _ = runs.fetch_add(1, Ordering::SeqCst) })
                         };
                         (0..5_000).map(spawn).collect::<Vec<_>>()
                     })

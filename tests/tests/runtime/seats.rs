@@ -53,7 +53,7 @@ fn block_on_inside_async_code_panics_with_a_sentence() {
         let first = thread::spawn(move || {
             handle.block_on(async {
                 seated.send(()).unwrap();
-                pirn::spawn_blocking(move || drop(left.recv())).await.unwrap();
+                pirn::spawn_blocking(move || _ = left.recv()).await.unwrap();
             });
         });
         is_seated.recv().unwrap();
