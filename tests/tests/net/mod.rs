@@ -39,7 +39,7 @@ fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(nam
     #[cfg(feature = "sim")]
     for seed in 0..40 {
         let simulation = pirn_sim::Simulation::new(name)
-            .host("host", move || async move { test().await })
+            .host("host", move || leaves_nothing(test))
             .tso(seed % 2 == 1);
         let verdict = simulation.run(seed).verdict;
         assert!(
