@@ -32,9 +32,10 @@ impl<T> Injector<T> {
         if state.closed {
             return Err(task);
         }
-        note(&task);
         state.queue.push_back(task);
+        // Before it is announced: who hears of it finds it, though this thread may rest here for long.
         self.set_len(&state);
+        note(state.queue.back().expect("it was put there just now"));
         Ok(())
     }
 
@@ -48,8 +49,10 @@ impl<T> Injector<T> {
         if state.closed {
             return Err(tasks);
         }
-        state.queue.extend(tasks.inspect(|task| note(task)));
+        let before = state.queue.len();
+        state.queue.extend(tasks);
         self.set_len(&state);
+        state.queue.iter().skip(before).for_each(&mut note);
         Ok(())
     }
 

@@ -107,5 +107,5 @@ async fn linger() {
     for _ in 0..random.below(20) {
         pirn::yield_now().await;
     }
-    pirn::time::sleep(Duration::from_micros(u64::from(random.below(4_000)))).await;
+    pirn::time::sleep(Duration::from_micros(u64::from(random.below(1_500)))).await;
 }
