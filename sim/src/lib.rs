@@ -64,6 +64,7 @@ mod interpose;
 mod net;
 mod options;
 mod os;
+mod overflow;
 mod partition;
 mod replay;
 mod report;

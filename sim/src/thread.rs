@@ -27,7 +27,7 @@ use crate::watchdog::Beat;
 use crate::world::{NONE, State, Why, World};
 
 /// Stack of a simulated thread; memory is committed as it is touched.
-const STACK: usize = 1024 * 1024;
+pub(crate) const STACK: usize = 1024 * 1024;
 
 type Body = Coroutine<(), (), (), Lent>;
 
@@ -170,7 +170,7 @@ impl Executor {
         let fibers = executor.fibers();
         // SAFETY: the donor is parked.
         fibers.image = Some(unsafe { Image::of(donor) });
-        fibers.all.push(Box::new(Fiber::new(donor)?));
+        fibers.all.push(Box::new(Fiber::new(donor, &executor.beat)?));
         fibers.free.push(0);
         Ok(executor)
     }
@@ -229,13 +229,13 @@ impl Executor {
         Ok(thread)
     }
 
-    fn free_fiber(&self) -> io::Result<u32> {
+    fn free_fiber(&'static self) -> io::Result<u32> {
         if let Some(fiber) = self.fibers().free.pop() {
             return Ok(fiber);
         }
         let block = self.new_donor()?;
         let fibers = self.fibers();
-        fibers.all.push(Box::new(Fiber::new(block)?));
+        fibers.all.push(Box::new(Fiber::new(block, &self.beat)?));
         Ok(fibers.all.len() as u32 - 1)
     }
 
@@ -410,13 +410,14 @@ impl Executor {
 }
 
 impl Fiber {
-    fn new(block: Block) -> io::Result<Self> {
+    fn new(block: Block, beat: &'static Beat) -> io::Result<Self> {
         let stack = DefaultStack::new(STACK).map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!("no stack for a simulated thread: {error}; raise vm.max_map_count or use fewer jobs"),
             )
         })?;
+        crate::overflow::guard(stack.limit().get(), beat);
         Ok(Self {
             stack,
             block,

@@ -50,6 +50,12 @@ impl Beat {
         self.points.store(number, Ordering::Relaxed);
     }
 
+    /// The seed, and the thread of the last point.
+    pub(crate) fn running(&self) -> (u64, u32) {
+        let slot = self.points.load(Ordering::Relaxed) as usize % LAST;
+        (self.seed.load(Ordering::Relaxed), self.threads[slot].load(Ordering::Relaxed))
+    }
+
     fn pulse(&self) -> (u64, u64) {
         (self.run.load(Ordering::Relaxed), self.points.load(Ordering::Relaxed))
     }

@@ -183,3 +183,29 @@ fn hang() {
     });
     simulation.run(77);
 }
+
+#[test]
+fn a_stack_overflow_ends_the_process_with_a_message() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "overflow", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("seed 78: thread 0 overflowed its stack"), "{text}");
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn overflow() {
+    fn deeper(n: u64) -> u64 {
+        let held = std::hint::black_box([n; 100]);
+        if n == 0 { 0 } else { deeper(n - 1) + held[7] }
+    }
+    Simulation::new("overflows")
+        .bare_host("a", || {
+            pirn_sim::busy(Duration::from_nanos(1));
+            assert!(deeper(1 << 30) > 0);
+        })
+        .run(78);
+}
