@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Checker, NONE, places::whereabouts, workers::Worker};
+use super::{Checker, NONE, tasks::whereabouts, workers::Worker};
 
 /// Tasks listed one by one; the rest is counted.
 const LISTED: usize = 24;

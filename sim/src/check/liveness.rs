@@ -1,6 +1,6 @@
 //! L1, L2, L4: what must hold when nobody owes anything, when all threads are blocked, and when nothing is due.
 
-use super::{Checked, Checker, NONE, Violation, places::whereabouts};
+use super::{Checked, Checker, NONE, Violation, tasks::whereabouts};
 
 impl Checker {
     /// L1: where nobody searches, nobody owes a look, and somebody sleeps, there is no work that another could take.

@@ -6,7 +6,8 @@
 //!
 //! | file | what it keeps | invariants |
 //! |---|---|---|
-//! | `places` | where each task is, its scheduled bit, its life | S1–S6, S27, L3 |
+//! | `tasks`, `places` | where each task is | S1, S2, S12 |
+//! | `life` | its polls, its scheduled bit, its end | S3–S6, S26, S27, L3 |
 //! | `rings` | cursors and slots of each ring | S7–S9 |
 //! | `sleep` | sleepers, searchers, tokens, debts | S10–S12, L4 |
 //! | `timers` | armed timers of each wheel | S24, S25, L5, L6 |
@@ -21,12 +22,13 @@ use pirn::trace::{Event, Place};
 pub use self::limits::Limits;
 pub use self::violation::{NAMES, Violation};
 use self::{
-    fairness::Fairness, ops::Ops, places::Places, rings::Ring, shutdown::Shutdown, sleep::Sleep,
+    fairness::Fairness, ops::Ops, rings::Ring, shutdown::Shutdown, sleep::Sleep, tasks::Places,
     timers::Wheel, workers::Workers,
 };
 
 mod describe;
 mod fairness;
+mod life;
 mod limits;
 mod liveness;
 mod ops;
@@ -34,6 +36,7 @@ mod places;
 mod rings;
 mod shutdown;
 mod sleep;
+mod tasks;
 mod timers;
 mod violation;
 mod workers;
