@@ -201,10 +201,10 @@ impl Worker<'_> {
         let worker = self.number as u16;
         if foreign && task.header().is_pinned() {
             let id = task.id();
-            self.unlist(&task);
+            self.unlist_cancelled(&task);
             task.abandon(|| self.core.emit(Event::PollEnd { task: id, end: PollEnd::Cancelled, worker }));
         } else {
-            super::worker::cancel(task, worker, |task| self.unlist(task));
+            super::worker::cancel(task, worker, |task| self.unlist_cancelled(task));
         }
     }
 

@@ -201,7 +201,7 @@ impl<'a> Worker<'a> {
             }
             Start::Cancel => {
                 debt(Debt::Push, -1);
-                return cancel(task, worker, |task| self.unlist(task));
+                return cancel(task, worker, |task| self.unlist_cancelled(task));
             }
             Start::Poll => {}
         }
@@ -252,14 +252,21 @@ impl<'a> Worker<'a> {
     /// The task is over: tell its handle (whose task may run next), leave the list, drop the running reference.
     fn finish(&self, task: Task, end: PollEnd) {
         let (id, worker) = (task.id(), self.number as u16);
+        // Before its handle hears of it: who has joined a task finds it counted.
+        self.seat.stats.finished.add(1);
         self.in_poll(|| task.complete(|| self.core.emit(Event::PollEnd { task: id, end, worker })));
         self.unlist(&task);
         task.release();
     }
 
-    /// Takes a complete task off the owned list it is in, here or on its own seat.
-    pub(crate) fn unlist(&self, task: &Task) {
+    /// [`unlist`](Self::unlist) for a task that finished by a cancel.
+    pub(crate) fn unlist_cancelled(&self, task: &Task) {
         self.seat.stats.finished.add(1);
+        self.unlist(task);
+    }
+
+    /// Takes a complete task off the owned list it is in, here or on its own seat.
+    fn unlist(&self, task: &Task) {
         if task.header().is_pinned() {
             self.core.pinned.set(self.core.pinned.get() - 1);
         }
