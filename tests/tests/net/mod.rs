@@ -38,9 +38,8 @@ fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(nam
     on_workers(test);
     #[cfg(feature = "sim")]
     for seed in 0..40 {
-        let simulation = pirn_sim::Simulation::new(name)
-            .host("host", move || leaves_nothing(test))
-            .tso(seed % 2 == 1);
+        let simulation =
+            pirn_sim::Simulation::new(name).host("host", move || leaves_nothing(test)).tso(seed % 2 == 1);
         let verdict = simulation.run(seed).verdict;
         assert!(
             matches!(verdict, pirn_sim::Verdict::Pass),
