@@ -72,3 +72,51 @@ fn timers_fire_in_virtual_time() {
     });
     explore(&simulation, 200);
 }
+
+/// Twenty tasks in a circle, each woken by the one before, through the LIFO slot, while the rest of them wait in the
+/// ring and the injector.
+async fn circle() {
+    use std::future::poll_fn;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Poll, Waker};
+    type Seat = Mutex<(bool, Option<Waker>)>;
+    fn wake(seat: &Seat) {
+        let waker = {
+            let mut seat = seat.lock().unwrap();
+            seat.0 = true;
+            seat.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+    let seats: Arc<Vec<Seat>> = Arc::new((0..20).map(|_| Seat::default()).collect());
+    let tasks: Vec<_> = (0..20)
+        .map(|me: usize| {
+            let seats = Arc::clone(&seats);
+            pirn::spawn(async move {
+                for _ in 0..2 {
+                    poll_fn(|cx| {
+                        let mut seat = seats[me].lock().unwrap();
+                        if std::mem::take(&mut seat.0) {
+                            return Poll::Ready(());
+                        }
+                        seat.1 = Some(cx.waker().clone());
+                        Poll::Pending
+                    })
+                    .await;
+                    wake(&seats[(me + 1) % 20]);
+                }
+            })
+        })
+        .collect();
+    wake(&seats[0]);
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[test]
+fn the_ring_has_its_turn_beside_the_lifo_slot_and_the_injector() {
+    explore(&Simulation::new("circle").workers(3..=3).host("a", circle), 3000);
+}

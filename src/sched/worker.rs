@@ -95,11 +95,14 @@ impl<'a> Worker<'a> {
             // By turns, so that neither hides the other.
             let inbox_first = !self.core.inbox_first.get();
             self.core.inbox_first.set(inbox_first);
+            let lifo_run = self.core.lifo_run.get();
             let far = match inbox_first {
                 true => self.take_inbox().or_else(|| self.take_injector()),
                 false => self.take_injector().or_else(|| self.take_inbox()),
             };
             if far.is_some() {
+                // The ring had no turn: with a limit of 1 and an interval of 2 it would never get one.
+                self.core.lifo_run.set(lifo_run);
                 return far;
             }
         }
