@@ -136,6 +136,23 @@ fn s19_each_op_resolves_once() {
 }
 
 #[test]
+fn s19_what_is_collected_is_dispatched() {
+    let collected = || {
+        let mut s = Script::new(1);
+        submit(&mut s, token(0, 0));
+        submit(&mut s, token(1, 0));
+        s.ghost(on(0), Ghost::HoldTake { worker: 0, by: 0, parked: false });
+        s.event(on(0), Event::Reap { worker: 0, by: 0, completions: 2 });
+        s.ghost(on(0), Ghost::HoldFree { worker: 0, by: 0 });
+        complete(&mut s, token(1, 0));
+        s
+    };
+    collected().sleep(0).breaks("S19", "1 completions that it collected and handed to no op");
+    let mut s = collected();
+    complete(&mut s, token(0, 0)).sleep(0).holds();
+}
+
+#[test]
 fn s17_a_completion_matches_its_generation() {
     let mut s = Script::new(1);
     submit(&mut s, token(3, 0));

@@ -109,7 +109,7 @@ impl Checker {
                 self.reaped(thread, u32::from(worker), by, completions)?
             }
             Event::Submit { token, .. } => self.submitted(token)?,
-            Event::Complete { token, .. } => self.completed(token)?,
+            Event::Complete { token, .. } => self.completed(thread, token)?,
             Event::TimerArm { worker, key, deadline } => {
                 self.timer_armed(u32::from(worker), key, deadline)?
             }

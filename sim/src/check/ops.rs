@@ -56,7 +56,8 @@ impl Checker {
         Ok(())
     }
 
-    pub(super) fn completed(&mut self, token: u64) -> Checked {
+    pub(super) fn completed(&mut self, thread: u32, token: u64) -> Checked {
+        self.dispatched(thread);
         let token = Token::from_bits(token);
         let Some(slot) = self.ops.slot(token) else { return Ok(()) };
         match *slot {
@@ -117,6 +118,7 @@ impl Checker {
         }
         if completions != 0 {
             self.useful();
+            self.collected(thread, completions);
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ struct Carried {
     debts: [i32; 4],
     /// Workers it took off the sleepers that have no token yet.
     owed: Vec<u32>,
+    /// Completions it collected and has not handed to their ops yet.
+    collected: u64,
 }
 
 /// Counts over all workers and threads.
@@ -237,6 +239,7 @@ impl Checker {
 
     pub(super) fn park_begin(&mut self, thread: u32, worker: u32, deadline: u64) -> Checked {
         self.sits(thread, worker, "parks")?;
+        self.all_dispatched(thread, worker)?;
         self.round(worker)?;
         let Some(seat) = self.workers.get(worker) else { return Ok(()) };
         let parks = |id, what: String| {
@@ -303,6 +306,33 @@ impl Checker {
         Violation::new("S10", format!("worker {worker} {does}, but it {state}")).worker(worker)
     }
 
+    /// A thread collected completions from a driver.
+    pub(super) fn collected(&mut self, thread: u32, count: u64) {
+        self.sleep.thread(thread).collected += count;
+    }
+
+    /// It handed one to its op. One that resolved in its submission was never collected.
+    pub(super) fn dispatched(&mut self, thread: u32) {
+        let collected = &mut self.sleep.thread(thread).collected;
+        *collected = collected.saturating_sub(1);
+    }
+
+    /// No completion is consumed without dispatch.
+    #[inline]
+    fn all_dispatched(&self, thread: u32, worker: u32) -> Checked {
+        match self.sleep.threads.get(thread as usize) {
+            Some(carried) if carried.collected != 0 => Err(Self::undispatched(worker, carried.collected)),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn undispatched(worker: u32, count: u64) -> Violation {
+        let what =
+            format!("worker {worker} goes on with {count} completions that it collected and handed to no op");
+        Violation::new("S19", what).worker(worker)
+    }
+
     /// Debts of a thread that ends are never paid.
     pub(super) fn debt_left(&self, thread: u32) -> Option<Violation> {
         let kind = self.sleep.unpaid(thread)?;
@@ -317,6 +347,7 @@ impl Checker {
 
     /// A worker starts a poll: what it owed others before is paid, or there is nothing left to see.
     pub(super) fn owes_no_look(&self, thread: u32, worker: u32) -> Checked {
+        self.all_dispatched(thread, worker)?;
         let Some(carried) = self.sleep.threads.get(thread as usize) else { return Ok(()) };
         match (carried.debts[NOTIFY], carried.debts[RECHECK]) {
             (0, 0) => Ok(()),
