@@ -1,8 +1,10 @@
 //! What belongs to the thread on a seat alone.
 
 use core::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::submit::Remote;
 use crate::os::{Completion, Submit};
 use crate::queue::Owner;
 use crate::sync;
@@ -14,6 +16,10 @@ pub(crate) struct Core {
     pub(crate) ring: Owner<Task>,
     pub(crate) submit: RefCell<Box<dyn Submit>>,
     pub(crate) owned: RefCell<OwnedList>,
+    /// Ops from elsewhere that the driver had no room for, before those in the seat's `remote`.
+    pub(crate) stalled: RefCell<VecDeque<Remote>>,
+    /// When this worker looks after its peers next (ns; 0: not set). It outlives the parks in between.
+    pub(crate) look_at: Cell<u64>,
     /// Free memory for task cells.
     pub(crate) pool: Pool,
     /// Turns left until the next look outside.

@@ -29,13 +29,14 @@ impl Worker<'_> {
             }
         }
         let watch = self.start_watch();
-        let woken = self.block(watch);
+        self.block(watch);
         self.get_up();
         self.core.fresh.set(true);
-        if watch.is_some() {
+        if let Some(look_at) = watch {
             // Relaxed: a count that `see_to_watch` reads behind its fence.
             self.shared.watching.fetch_sub(1, Ordering::Relaxed);
-            if !woken {
+            if self.shared.os.now() >= look_at {
+                self.core.look_at.set(0);
                 self.watch();
             }
         }
@@ -48,8 +49,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Blocks in the own driver until there is something for this worker, or `watch`. True: something came before that.
-    fn block(&self, watch: Option<Instant>) -> bool {
+    /// Blocks in the own driver until there is something for this worker, or `watch`.
+    fn block(&self, watch: Option<Instant>) {
         let (shared, seat, number) = (self.shared, self.seat, self.number);
         shared.hold_own(number, true);
         let deadline = {
@@ -63,7 +64,6 @@ impl Worker<'_> {
             deadline
         };
         let asleep = shared.sleep.park_begin(number);
-        let mut token = !asleep;
         let wait = match (asleep, deadline) {
             (false, _) => Wait::No,
             (true, u64::MAX) => Wait::Forever,
@@ -76,16 +76,14 @@ impl Worker<'_> {
         }
         let found = self.reap(number, wait);
         if asleep {
-            token = shared.sleep.park_end(number);
+            let token = shared.sleep.park_end(number);
             ghost(|| Ghost::ParkEnd { worker: number });
             self.core.emit(Event::Unparked { worker: number as u16, token });
         }
         // Relaxed: a late token for a timer that is about to be seen does no harm.
         seat.parked_until.store(0, Ordering::Relaxed);
         shared.let_go(number, number);
-        let woken = token || !found.is_empty();
         self.dispatch(found);
         self.fire(number);
-        woken || !self.core.ring.is_empty()
     }
 }

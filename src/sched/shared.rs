@@ -1,6 +1,7 @@
 //! What all threads of a runtime share, and the shared half of a seat.
 
 use core::task::Waker;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -104,6 +105,8 @@ impl Seat {
             ring: owner,
             submit: driver.submit.into(),
             owned: OwnedList::default().into(),
+            stalled: VecDeque::new().into(),
+            look_at: 0.into(),
             pool: Pool::default(),
             until_look: config.poll_interval.into(),
             until_far: config.injector_interval.into(),

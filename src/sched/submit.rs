@@ -42,7 +42,10 @@ impl Port for Shared {
     fn cancel(&self, token: Token) {
         super::emit(Event::CancelOp { token: token.bits() });
         with_context(|cx| match self.here(cx) {
-            Some((core, seat)) if seat == token.worker() => core.submit.borrow_mut().cancel(token),
+            // Behind an op that has not reached the driver yet, it may be that op's cancel: it keeps its place.
+            Some((core, seat)) if seat == token.worker() && self.nothing_waits(core, seat) => {
+                core.submit.borrow_mut().cancel(token)
+            }
             _ => self.send(token.worker(), Remote::Cancel(token)),
         });
     }
@@ -76,6 +79,11 @@ impl Shared {
         Started::InFlight(token)
     }
 
+    /// Whether all ops and cancels for the seat have reached its driver.
+    pub(crate) fn nothing_waits(&self, core: &Core, seat: u32) -> bool {
+        self.seat(seat).remote.is_empty() && core.stalled.borrow().is_empty()
+    }
+
     /// Leaves something for the thread on a seat.
     fn send(&self, seat: u32, remote: Remote) {
         match self.seat(seat).remote.push(remote, |_| ()) {
@@ -98,30 +106,29 @@ fn refused() -> Completion {
 }
 
 impl Worker<'_> {
-    /// Submits what other threads left here.
+    /// Submits what other threads left here, in order: a cancel comes after its op.
     pub(crate) fn drain_remote(&self) {
-        // As many as there are now: one that the driver refuses comes back at the end.
-        for _ in 0..self.seat.remote.len() {
-            let Some(remote) = self.seat.remote.pop(|_| ()) else { return };
-            match remote {
-                Remote::Cancel(token) => self.core.submit.borrow_mut().cancel(token),
-                Remote::Submit(token, op) => {
-                    let submitted = self.core.submit.borrow_mut().submit(token, op);
-                    match submitted {
-                        Submitted::Pending => {
-                            self.core.emit(Event::Submit { token: token.bits(), worker: self.number as u16 });
-                        }
-                        Submitted::Done(completion) => {
-                            self.core.emit(Event::Submit { token: token.bits(), worker: self.number as u16 });
-                            let waker = self.seat.ops.complete(completion);
-                            waker.into_iter().for_each(task::wake_contained);
-                        }
-                        Submitted::Full(op) => {
-                            // Law 7. Closed only after the last drain, so the push succeeds.
-                            let _ = self.seat.remote.push(Remote::Submit(token, op), |_| ());
-                        }
-                    }
+        loop {
+            let stalled = self.core.stalled.borrow_mut().pop_front();
+            let Some(remote) = stalled.or_else(|| self.seat.remote.pop(|_| ())) else { return };
+            let (token, op) = match remote {
+                Remote::Cancel(token) => {
+                    self.core.submit.borrow_mut().cancel(token);
+                    continue;
                 }
+                Remote::Submit(token, op) => (token, op),
+            };
+            let submitted = self.core.submit.borrow_mut().submit(token, op);
+            if let Submitted::Full(op) = submitted {
+                // Law 7. The token keeps the worker from blocking; its next look makes room.
+                self.core.stalled.borrow_mut().push_front(Remote::Submit(token, op));
+                self.shared.give_token(self.number);
+                return;
+            }
+            self.core.emit(Event::Submit { token: token.bits(), worker: self.number as u16 });
+            if let Submitted::Done(completion) = submitted {
+                let waker = self.seat.ops.complete(completion);
+                waker.into_iter().for_each(task::wake_contained);
             }
         }
     }

@@ -40,11 +40,18 @@ impl Worker<'_> {
             // Relaxed: as above. Whoever uses a slot next says so again, and then finds nobody watching.
             shared.lifo_used.store(false, Ordering::Relaxed);
             shared.watching.fetch_sub(1, Ordering::Relaxed);
+            self.core.look_at.set(0);
             return None;
         }
         let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { quiet.min(2) };
         let interval = shared.config.watch_interval * (parked.max(1) << doubled);
-        Some(shared.os.now() + interval)
+        // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
+        let mut look_at = (shared.os.now() + interval).as_nanos();
+        if self.core.look_at.get() != 0 {
+            look_at = look_at.min(self.core.look_at.get());
+        }
+        self.core.look_at.set(look_at);
+        Some(Instant::from_nanos(look_at))
     }
 
     /// The watch interval passed with nothing for this worker: look after the others.

@@ -114,7 +114,7 @@ impl<'a> Worker<'a> {
 
     /// What other threads sent to this seat: ops to submit, tasks to unlist.
     fn come_home(&self) {
-        if !self.seat.remote.is_empty() {
+        if !self.shared.nothing_waits(self.core, self.number) {
             self.drain_remote();
         }
         self.drain_retired();

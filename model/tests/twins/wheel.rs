@@ -133,7 +133,7 @@ impl Pair {
         self.gone.extend(fired.into_iter().map(|(key, _)| key));
     }
 
-    /// Never after the earliest deadline; exact in the lowest level.
+    /// Never after the earliest deadline; exact in the lowest level, at the latest after the look that a bound asked for.
     fn check_next(&mut self) {
         let next = self.wheel.next();
         let Some((&(earliest, _), _)) = self.twin.first_key_value() else {
@@ -144,7 +144,11 @@ impl Pair {
         assert!(next <= earliest, "next is {next}, the earliest deadline {earliest}");
         let block = self.config.tick_ns_log2 + self.config.slot_bits;
         if earliest >> block == self.now >> block {
-            assert_eq!(next, earliest, "in the lowest level at {}", self.now);
+            // The bound of the overflow list may be that of a timer that was removed: one early look, and it is known.
+            if next != earliest {
+                self.advance(next.max(self.now));
+            }
+            assert_eq!(self.wheel.next(), Some(earliest), "in the lowest level at {}", self.now);
         }
     }
 }
