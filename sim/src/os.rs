@@ -253,6 +253,25 @@ impl Os for SimOs {
             Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer)))
         })
     }
+
+    fn try_read_at(&self, _: &Fd, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<Option<usize>> {
+        Err(error(libc::EBADF))
+    }
+
+    fn try_write_at(&self, _: &Fd, _: &[IoSlice<'_>], _: u64) -> io::Result<Option<usize>> {
+        Err(error(libc::EBADF))
+    }
+
+    fn resident(&self, _: &Fd, _: &[u8]) -> Option<bool> {
+        None
+    }
+
+    fn adopt_file(&self, _fd: OwnedFd) -> io::Result<Fd> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "a real descriptor can't be taken over by the simulator: open the file through pirn::fs",
+        ))
+    }
 }
 
 impl World {

@@ -11,7 +11,7 @@
 //! 6. `unpark` is in the kernel when it returns, and sticky: the next `poll` returns at once if none was blocked.
 //! 7. No staged entry is dropped because a queue is full.
 //! 8. An unbounded wait needs a wake source armed in the kernel.
-//! 9. `Send` sends all of its bytes, once and in order, or fails.
+//! 9. `Send` sends all of its bytes, once and in order, or fails. File reads and writes may be short.
 
 use std::any::Any;
 use std::fmt;
@@ -22,10 +22,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::epoll::epoll;
+pub use self::file::FileOp;
 pub use self::op::{Completion, Op, Submitted, Token, Yielded};
 use crate::time::Instant;
 
 mod epoll;
+pub mod file;
 pub mod op;
 mod sys;
 mod thread;
@@ -48,9 +50,9 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
     }
 }
 
-/// One machine: clock, entropy, threads, sockets, drivers.
+/// One machine: clock, entropy, threads, sockets, files, drivers.
 ///
-/// The socket calls here never block. `try_recv`, `try_send` and `try_accept` are the direct path of a backend whose kernel
+/// The calls here never block. `try_recv`, `try_send` and `try_accept` are the direct path of a backend whose kernel
 /// can be asked at once; they may be called from any thread. `Ok(None)` says "not now, submit an op".
 pub trait Os: Send + Sync + 'static {
     /// The name users see: `epoll`, `sim`.
@@ -99,6 +101,16 @@ pub trait Os: Send + Sync + 'static {
     fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
     /// Accepts a connection that waits.
     fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>>;
+
+    /// Reads from a file what is in memory, from `offset` on. `None`: the next byte is not, or nobody knows: submit a
+    /// `FileOp::Read`. A short count says that the rest is not in memory, or that the file ends.
+    fn try_read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>>;
+    /// Writes to a file what it takes without a wait. `None`: submit a `FileOp::Write`.
+    fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>>;
+    /// Whether all of `memory`, a part of a mapping of the file, is in memory. `None`: the system can't say.
+    fn resident(&self, fd: &Fd, memory: &[u8]) -> Option<bool>;
+    /// Takes an open file over. The simulator refuses.
+    fn adopt_file(&self, fd: OwnedFd) -> io::Result<Fd>;
 }
 
 /// Which thread to start.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::Fd;
+use super::file::{Entry, FileOp, Stat};
 
 /// Names an op in flight: the worker whose table it stands in, its slot there and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +79,8 @@ pub enum Op {
         /// Where to begin.
         from: usize,
     },
+    /// A request about files.
+    File(FileOp),
 }
 
 /// What became of a submission.
@@ -99,6 +102,12 @@ pub enum Yielded {
     Bytes(Vec<u8>),
     /// A connection.
     Accepted(Fd, SocketAddr),
+    /// A file that was opened.
+    Opened(Fd),
+    /// What is known of a file.
+    Stat(Box<Stat>),
+    /// Entries of a directory.
+    Entries(Vec<Entry>),
 }
 
 impl fmt::Debug for Yielded {
@@ -107,6 +116,9 @@ impl fmt::Debug for Yielded {
             Self::Nothing => f.write_str("Nothing"),
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Accepted(_, peer) => write!(f, "Accepted({peer})"),
+            Self::Opened(_) => f.write_str("Opened"),
+            Self::Stat(stat) => write!(f, "{stat:?}"),
+            Self::Entries(entries) => write!(f, "Entries({})", entries.len()),
         }
     }
 }

@@ -7,15 +7,23 @@ use super::set::Set;
 use super::socket::{Direction, Socket, Stage};
 use super::sys::Limit;
 use super::thread;
+use crate::os::file::handle::play_now;
+use crate::os::file::pool::{Pool, Sink, give_back};
 use crate::os::{
-    Completion, Descriptor, DriverConfig, DriverParts, Fd, Op, Reap, Submit, Submitted, Token, Wait,
+    Completion, Descriptor, DriverConfig, DriverParts, Fd, FileOp, Op, Reap, Submit, Submitted, Token, Wait,
 };
 
 /// Makes the parts.
-pub(super) fn parts(set: Arc<Set>, config: &DriverConfig) -> DriverParts {
+pub(super) fn parts(set: Arc<Set>, files: Arc<Pool>, config: &DriverConfig) -> DriverParts {
     let batch = config.batch.max(1);
     DriverParts {
-        submit: Box::new(EpollSubmit { set: Arc::clone(&set), stage: Stage::default(), homes: Vec::new() }),
+        submit: Box::new(EpollSubmit {
+            set: Arc::clone(&set),
+            stage: Stage::default(),
+            homes: Vec::new(),
+            files,
+            sink: Arc::clone(&set) as Arc<dyn Sink>,
+        }),
         reap: Box::new(EpollReap {
             set: Arc::clone(&set),
             batch,
@@ -32,6 +40,9 @@ struct EpollSubmit {
     stage: Stage,
     /// Where the pending op of a slot waits, for its cancel. Stale entries stay until their slot is used again.
     homes: Vec<Option<Home>>,
+    /// The machine's side threads, and this driver as they see it.
+    files: Arc<Pool>,
+    sink: Arc<dyn Sink>,
 }
 
 struct Home {
@@ -55,16 +66,29 @@ impl EpollSubmit {
     }
 }
 
-fn descriptor(op: &Op) -> &Fd {
-    match op {
-        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => fd,
+impl EpollSubmit {
+    /// A read or write that needs no wait is made here, everything else about files by a side thread.
+    fn submit_file(&mut self, token: Token, mut op: FileOp) -> Submitted {
+        if let Some((result, yielded)) = play_now(&mut op) {
+            return Submitted::Done(Completion { token, result, yielded });
+        }
+        match self.files.start(token, op, &self.sink) {
+            Ok(()) => Submitted::Pending,
+            Err((op, error)) => {
+                Submitted::Done(Completion { token, result: Err(error), yielded: give_back(op) })
+            }
+        }
     }
 }
 
 impl Submit for EpollSubmit {
     fn submit(&mut self, token: Token, op: Op) -> Submitted {
+        let op = match op {
+            Op::File(op) => return self.submit_file(token, op),
+            op => op,
+        };
         // Keeps the socket open across the call, whatever becomes of the op in it.
-        let fd = Arc::clone(descriptor(&op));
+        let fd = Arc::clone(super::side::socket_of(&op));
         let socket = match Socket::of(&fd) {
             Ok(socket) => socket,
             Err(error) => return Submitted::Done(refused(token, op, error)),
@@ -86,7 +110,9 @@ impl Submit for EpollSubmit {
         {
             self.set.stage(completion);
             drop(held);
+            return;
         }
+        self.files.cancel(token, &self.sink);
     }
 }
 

@@ -8,6 +8,9 @@
 //! | `driver.rs` | the three parts of a driver over a set |
 //! | `sys.rs` | the epoll system calls |
 //!
+//! File ops are no concern of a set: those that need no wait are made at once, the others by the machine's side threads
+//! (`../file/`), which stage their completions in the set of the driver they came from.
+//!
 //! **Protocol of a side.** Its lock is held across a non-blocking call and the note of what the call showed, and an
 //! event sets `ready` under the same lock. An edge that comes between the call and the note is still in the set,
 //! so it sets `ready` after the note: no edge is lost. A call that moved fewer bytes than asked has emptied (or
@@ -29,6 +32,7 @@ use std::time::SystemTime;
 
 use self::set::Set;
 use self::socket::Socket;
+use super::file::{calls::resident, handle::OpenFile, pool::Pool};
 use super::{DriverConfig, DriverParts, Fd, Os, SocketOption, ThreadHandle, ThreadSpec};
 use super::{sys as calls, thread};
 use crate::time::Instant;
@@ -44,12 +48,13 @@ pub fn epoll() -> io::Result<Arc<dyn Os>> {
     // The clock starts here at the latest.
     thread::now();
     Set::new()?;
-    Ok(Arc::new(Epoll))
+    Ok(Arc::new(Epoll { files: Arc::new(Pool::new()) }))
 }
 
-/// The machine. All state is in the sets and the sockets.
-#[derive(Debug)]
-struct Epoll;
+/// The machine. The rest of its state is in the sets and the sockets.
+struct Epoll {
+    files: Arc<Pool>,
+}
 
 impl Os for Epoll {
     fn name(&self) -> &'static str {
@@ -85,7 +90,7 @@ impl Os for Epoll {
     }
 
     fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts> {
-        Ok(driver::parts(Arc::new(Set::new()?), config))
+        Ok(driver::parts(Arc::new(Set::new()?), Arc::clone(&self.files), config))
     }
 
     fn socket(&self, like: SocketAddr) -> io::Result<Fd> {
@@ -135,5 +140,21 @@ impl Os for Epoll {
 
     fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>> {
         Socket::of(fd)?.try_accept()
+    }
+
+    fn try_read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>> {
+        OpenFile::of(fd)?.try_read(into, offset)
+    }
+
+    fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
+        OpenFile::of(fd)?.try_write(from, offset)
+    }
+
+    fn resident(&self, fd: &Fd, memory: &[u8]) -> Option<bool> {
+        resident(fd, memory)
+    }
+
+    fn adopt_file(&self, fd: OwnedFd) -> io::Result<Fd> {
+        Ok(Arc::new(OpenFile::new(fd)))
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Weak;
 
 use super::sys;
+use crate::os::file::pool::Sink;
 use crate::os::{Completion, Descriptor, Fd, Unpark};
 use crate::sync::Mutex;
 
@@ -169,5 +170,11 @@ impl Set {
 impl Unpark for Set {
     fn unpark(&self) {
         sys::signal(&self.event);
+    }
+}
+
+impl Sink for Set {
+    fn deliver(&self, completion: Completion) {
+        self.stage(completion);
     }
 }

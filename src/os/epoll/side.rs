@@ -134,6 +134,7 @@ impl Side {
             },
             Op::Recv { max, .. } => self.play_recv(fd, *max, scratch),
             Op::Send { bytes, from, .. } => self.play_send(fd, bytes, *from, &mut waiting.sent),
+            Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
 
@@ -187,21 +188,32 @@ impl Waiting {
         let (fd, yielded) = match self.op {
             Op::Send { fd, bytes, .. } => (fd, Yielded::Bytes(bytes)),
             Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => (fd, Yielded::Nothing),
+            Op::File(_) => unreachable!("{NO_SOCKET}"),
         };
         (Completion { token: self.token, result, yielded }, fd)
     }
 
     /// The op's own reference to its socket.
     pub(super) fn fd(&self) -> &Fd {
-        match &self.op {
-            Op::Send { fd, .. } | Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => fd,
-        }
+        socket_of(&self.op)
     }
 
     fn into_fd(self) -> Fd {
         match self.op {
             Op::Send { fd, .. } | Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => fd,
+            Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
+    }
+}
+
+/// Why a file op is never met here.
+pub(super) const NO_SOCKET: &str = "a file op waits at no socket: the driver keeps them apart";
+
+/// The socket that an op is about.
+pub(super) fn socket_of(op: &Op) -> &Fd {
+    match op {
+        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => fd,
+        Op::File(_) => unreachable!("{NO_SOCKET}"),
     }
 }
 

@@ -45,6 +45,7 @@ impl Direction {
         match op {
             Op::Accept { .. } | Op::Recv { .. } => Self::Read,
             Op::Connect { .. } | Op::Send { .. } => Self::Write,
+            Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
     }
 }
