@@ -1,8 +1,9 @@
 //! Choices: the one source of everything that can go two ways.
 //!
 //! A choice has a kind, a number of options and a default, 0, which is not recorded. Others are recorded under the key (thread, that
-//! thread's events so far, choices since its last event), with a hash of what was on offer. Nothing that depends on an
-//! address may enter a choice.
+//! thread's events so far, its points since the last event, choices since the last point), with a hash of what was on offer. Points
+//! count whether or not there is anything to choose, so a key stays valid when other threads do something else. Nothing that
+//! depends on an address may enter a choice.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,33 +49,60 @@ pub enum Kind {
     Listener,
 }
 
+impl Kind {
+    /// Its name in traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Next => "next",
+            Self::Waiter => "waiter",
+            Self::Hold => "hold",
+            Self::Drain => "drain",
+            Self::Slow => "slow",
+            Self::Delay => "delay",
+            Self::Short => "short",
+            Self::Inline => "inline",
+            Self::Order => "order",
+            Self::Count => "count",
+            Self::Spurious => "spurious",
+            Self::Reset => "reset",
+            Self::Partition => "partition",
+            Self::Listener => "listener",
+        }
+    }
+}
+
 /// A recorded choice. In a trace it is the list of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u32, u32, u32, Kind, u32, u32)", into = "(u32, u32, u32, Kind, u32, u32)")]
+#[serde(from = "Row", into = "Row")]
 pub struct Entry {
     /// The thread that ran.
     pub thread: u32,
     /// How many events it had emitted.
     pub event: u32,
-    /// How many choices it has asked for since, this one included.
+    /// How many points it has reached since.
+    pub point: u32,
+    /// How many choices it has asked for since that point, this one included.
     pub nth: u32,
     /// What was chosen.
     pub kind: Kind,
     /// A hash of what was on offer.
     pub offer: u32,
-    /// The option picked.
-    pub rank: u32,
+    /// The option picked. For `switch` and `next`: 1 + the number of the thread that runs.
+    pub pick: u32,
 }
 
-impl From<(u32, u32, u32, Kind, u32, u32)> for Entry {
-    fn from((thread, event, nth, kind, offer, rank): (u32, u32, u32, Kind, u32, u32)) -> Self {
-        Self { thread, event, nth, kind, offer, rank }
+type Row = (u32, u32, u32, u32, Kind, u32, u32);
+
+impl From<Row> for Entry {
+    fn from((thread, event, point, nth, kind, offer, pick): Row) -> Self {
+        Self { thread, event, point, nth, kind, offer, pick }
     }
 }
 
-impl From<Entry> for (u32, u32, u32, Kind, u32, u32) {
+impl From<Entry> for Row {
     fn from(entry: Entry) -> Self {
-        (entry.thread, entry.event, entry.nth, entry.kind, entry.offer, entry.rank)
+        (entry.thread, entry.event, entry.point, entry.nth, entry.kind, entry.offer, entry.pick)
     }
 }
 
@@ -83,6 +111,7 @@ impl From<Entry> for (u32, u32, u32, Kind, u32, u32) {
 pub(crate) struct Key {
     pub(crate) thread: u32,
     pub(crate) event: u32,
+    pub(crate) point: u32,
     pub(crate) nth: u32,
 }
 
@@ -120,9 +149,9 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_list_in_json() {
-        let entry = Entry { thread: 1, event: 20, nth: 3, kind: Kind::Switch, offer: 77, rank: 2 };
+        let entry = Entry { thread: 1, event: 20, point: 3, nth: 1, kind: Kind::Switch, offer: 77, pick: 2 };
         let text = serde_json::to_string(&entry).unwrap();
-        assert_eq!(text, r#"[1,20,3,"switch",77,2]"#);
+        assert_eq!(text, r#"[1,20,3,1,"switch",77,2]"#);
         assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
     }
 }

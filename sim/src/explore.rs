@@ -131,7 +131,7 @@ impl Simulation {
             }
             let seed = shared.explore.first.wrapping_add(number);
             let options = self.options(&lease, seed);
-            self.execute(&lease, seed, options, None);
+            self.execute(&lease, seed, options);
             let world = lease.executor().world();
             let executions = 1 + shared.executions.fetch_add(1, Ordering::Relaxed);
             let points = world.points + shared.points.fetch_add(world.points, Ordering::Relaxed);

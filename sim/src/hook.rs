@@ -176,6 +176,7 @@ impl World {
         let me = self.me();
         me.events += 1;
         me.since = 0;
+        me.asked = 0;
         let host = me.host as usize;
         let words = event.encode();
         self.note(words[0]);

@@ -68,6 +68,7 @@ mod overflow;
 mod partition;
 mod replay;
 mod report;
+mod rerun;
 mod rng;
 mod schedule;
 mod set;

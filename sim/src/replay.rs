@@ -1,9 +1,14 @@
-//! Replay. Strict: a run follows the choices of a trace, and the first thing that differs is an error. Guided: it takes each
-//! recorded choice where that is on offer, the default elsewhere, and says how much fitted: for traces of older code.
+//! Replay: a run that follows the choices of a trace.
+//!
+//! - *Strict*: the first thing that differs is an error.
+//! - *Prefix*: the trace, or its first so many choices, as long as it fits; from there on a strategy chooses.
+//! - *Guided*: each recorded choice is taken where it is on offer, the default elsewhere, and what fitted is counted: for traces
+//!   of older code, and for traces from which choices were deleted.
 
 use std::fmt;
 
 use crate::choice::{Entry, Key, Kind};
+use crate::strategy::Draw;
 use crate::trace::Trace;
 use crate::world::DIGEST_POINTS;
 
@@ -23,16 +28,23 @@ impl Mismatch {
     pub(crate) fn new(message: String) -> Self {
         Self { message }
     }
-
-    /// A rank that is not on offer.
-    pub(crate) fn impossible(key: Key, kind: Kind, rank: u32, options: u32) -> Self {
-        Self::new(format!("{} picks option {rank} of {options}: no such option", place(key, kind)))
-    }
 }
 
-fn place(key: Key, kind: Kind) -> String {
-    format!("the {kind:?} choice of thread {} after its event {}, number {}", key.thread, key.event, key.nth)
-        .replace("the Switch", "the switch")
+fn place(entry: &Entry) -> String {
+    let Entry { thread, event, point, nth, .. } = entry;
+    let again = if *nth > 1 { format!(", choice {nth} there") } else { String::new() };
+    format!(
+        "the {} choice of thread {thread} at point {point} after its event {event}{again}",
+        entry.kind.name()
+    )
+}
+
+/// What an impossible choice asks for.
+fn asks(entry: &Entry) -> String {
+    match (entry.kind, entry.pick.checked_sub(1)) {
+        (Kind::Switch | Kind::Next, Some(thread)) => format!("picks thread {thread}, which can't run there"),
+        _ => format!("picks option {}, which is not on offer", entry.pick),
+    }
 }
 
 /// Why a trace could not be replayed.
@@ -51,7 +63,8 @@ impl fmt::Display for ReplayError {
             Self::Other(message) => f.write_str(message),
             Self::Differs(mismatch) => write!(
                 f,
-                "the run differs from the trace: {mismatch}. The program or pirn was changed since, or the trace was edited"
+                "the run differs from the trace: {mismatch}. The program or pirn was changed since, or the trace was edited; \
+                 a guided replay takes what still fits"
             ),
         }
     }
@@ -59,11 +72,13 @@ impl fmt::Display for ReplayError {
 
 impl std::error::Error for ReplayError {}
 
-/// How much of a trace a guided replay could follow.
+/// How much of a trace a replay could follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
     /// Recorded choices that were taken as recorded.
     pub followed: usize,
+    /// Those of them at which something else was on offer beside what was taken.
+    pub loosely: usize,
     /// All recorded choices.
     pub recorded: usize,
     /// The first that did not fit: its number, from 1, and its place. None if all fitted.
@@ -73,6 +88,9 @@ pub struct Fit {
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "followed {} of {} recorded choices", self.followed, self.recorded)?;
+        if self.loosely > 0 {
+            write!(f, " ({} among other options than recorded)", self.loosely)?;
+        }
         match &self.first_missed {
             Some((number, place)) => write!(f, "; the first that did not fit is number {number}, {place}"),
             None => Ok(()),
@@ -85,9 +103,17 @@ impl fmt::Display for Fit {
 pub(crate) struct Follow {
     entries: Vec<Entry>,
     digests: Vec<u64>,
-    /// Strict: the next entry.
+    /// Strict and prefix: the next entry.
     next: usize,
-    guide: Option<Guide>,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Strict,
+    /// The strategy that goes on.
+    Prefix(Box<Draw>),
+    Guided(Guide),
 }
 
 /// Guided: each thread walks through its own entries, whatever the others do.
@@ -96,11 +122,12 @@ struct Guide {
     /// For each thread the numbers of its entries that are still to come, last first.
     lanes: Vec<Vec<u32>>,
     taken: Vec<bool>,
+    loosely: usize,
 }
 
 impl Guide {
     fn new(entries: &[Entry]) -> Self {
-        let mut guide = Self { lanes: Vec::new(), taken: vec![false; entries.len()] };
+        let mut guide = Self { lanes: Vec::new(), taken: vec![false; entries.len()], loosely: 0 };
         for (number, entry) in entries.iter().enumerate().rev() {
             let thread = entry.thread as usize;
             if guide.lanes.len() <= thread {
@@ -111,110 +138,153 @@ impl Guide {
         guide
     }
 
-    /// The thread's next entry that has not been passed by.
-    fn next<'a>(&mut self, entries: &'a [Entry], key: Key) -> Option<(usize, &'a Entry)> {
+    /// Where the thread's next entry stands that has not been passed by.
+    fn next(&mut self, entries: &[Entry], key: Key) -> Option<(u32, u32)> {
         let lane = self.lanes.get_mut(key.thread as usize)?;
         while let Some(&number) = lane.last() {
             let entry = &entries[number as usize];
-            if (entry.event, entry.nth) >= (key.event, key.nth) {
-                return Some((number as usize, entry));
+            if (entry.event, entry.point) >= (key.event, key.point) {
+                return Some((entry.event, entry.point));
             }
             lane.pop();
         }
         None
     }
 
-    /// The option for a choice.
-    fn at(&mut self, entries: &[Entry], key: Key, kind: Kind, offer: u32) -> u32 {
-        match self.next(entries, key) {
-            Some((number, entry))
-                if (entry.event, entry.nth) == (key.event, key.nth) && entry.kind == kind =>
-            {
-                self.lanes[key.thread as usize].pop();
-                self.taken[number] = entry.offer == offer;
-                if entry.offer == offer { entry.rank } else { 0 }
-            }
-            _ => 0,
+    /// The entry of that kind at this point. How many choices were asked for before matters only for kinds that can be
+    /// asked for several times at one point.
+    fn find(&mut self, entries: &[Entry], key: Key, kind: Kind) -> Option<usize> {
+        if self.next(entries, key)? != (key.event, key.point) {
+            return None;
         }
+        let once = matches!(kind, Kind::Switch | Kind::Next | Kind::Slow | Kind::Hold | Kind::Drain);
+        let lane = &mut self.lanes[key.thread as usize];
+        let at = lane.iter().rposition(|&number| {
+            let entry = &entries[number as usize];
+            let here = (entry.event, entry.point) == (key.event, key.point) && entry.kind == kind;
+            here && (once || entry.nth == key.nth)
+        })?;
+        Some(lane.remove(at) as usize)
     }
 }
 
 impl Follow {
-    /// From the start of a trace.
+    /// Strictly, from the start of a trace.
     pub(crate) fn new(trace: &Trace) -> Self {
-        Self { entries: trace.choices.clone(), digests: trace.digests.clone(), next: 0, guide: None }
+        Self { entries: trace.choices.clone(), digests: trace.digests.clone(), next: 0, mode: Mode::Strict }
     }
 
-    /// The same, taking what fits.
-    pub(crate) fn guided(trace: &Trace) -> Self {
-        Self { guide: Some(Guide::new(&trace.choices)), ..Self::new(trace) }
+    /// The first `count` choices as long as they fit, then `draw`.
+    pub(crate) fn prefix(trace: &Trace, count: usize, draw: Draw) -> Self {
+        let mut follow = Self { mode: Mode::Prefix(Box::new(draw)), ..Self::new(trace) };
+        follow.entries.truncate(count);
+        follow
+    }
+
+    /// These choices, where they fit.
+    pub(crate) fn guided(entries: Vec<Entry>) -> Self {
+        let mode = Mode::Guided(Guide::new(&entries));
+        Self { entries, digests: Vec::new(), next: 0, mode }
     }
 
     /// How much fitted, when the run is over.
     pub(crate) fn fit(&self) -> Fit {
-        let Some(guide) = &self.guide else { return Fit::default() };
-        let missed = guide.taken.iter().position(|taken| !taken);
-        let place = |number: usize| {
-            let entry = &self.entries[number];
-            (number + 1, place(entry.key(), entry.kind))
+        let recorded = self.entries.len();
+        let Mode::Guided(guide) = &self.mode else {
+            return Fit { followed: self.next, recorded, ..Fit::default() };
         };
+        let missed = guide.taken.iter().position(|taken| !taken);
         Fit {
             followed: guide.taken.iter().filter(|taken| **taken).count(),
-            recorded: self.entries.len(),
-            first_missed: missed.map(place),
+            loosely: guide.loosely,
+            recorded,
+            first_missed: missed.map(|number| (number + 1, place(&self.entries[number]))),
+        }
+    }
+
+    /// Whether a difference is no error because a strategy goes on.
+    pub(crate) fn is_prefix(&self) -> bool {
+        matches!(self.mode, Mode::Prefix(_))
+    }
+
+    /// Whether all choices of a prefix were taken.
+    pub(crate) fn prefix_is_over(&self) -> bool {
+        self.is_prefix() && self.next >= self.entries.len()
+    }
+
+    /// The strategy that goes on after a prefix, and what was followed up to the difference `why`.
+    pub(crate) fn leave(&mut self, why: Option<Mismatch>) -> Option<(Draw, Fit)> {
+        let fit = Fit { first_missed: why.map(|why| (self.next + 1, why.message)), ..self.fit() };
+        match std::mem::replace(&mut self.mode, Mode::Strict) {
+            Mode::Prefix(draw) => Some((*draw, fit)),
+            _ => None,
         }
     }
 
     /// Whether the choice `key` is certainly not a recorded one.
     #[inline]
     pub(crate) fn passes(&mut self, key: Key) -> bool {
-        if let Some(guide) = &mut self.guide {
-            let next = guide.next(&self.entries, key);
-            return next.is_none_or(|(_, entry)| (entry.event, entry.nth) > (key.event, key.nth));
+        if let Mode::Guided(guide) = &mut self.mode {
+            return guide.next(&self.entries, key) != Some((key.event, key.point));
         }
         match self.entries.get(self.next) {
-            Some(entry) => entry.thread != key.thread || (entry.event, entry.nth) > (key.event, key.nth),
+            Some(entry) => entry.thread != key.thread || entry.key() > key,
             None => true,
         }
     }
 
-    /// The option for a choice: the recorded one if this is where the next record stands, else the default.
+    /// The entry for a choice, with its number, if this is where one was recorded.
     #[inline]
-    pub(crate) fn at(&mut self, key: Key, kind: Kind, offer: impl FnOnce() -> u32) -> Result<u32, Mismatch> {
+    pub(crate) fn find(&mut self, key: Key, kind: Kind) -> Result<Option<(usize, Entry)>, Mismatch> {
         if self.passes(key) {
-            return Ok(0);
+            return Ok(None);
         }
-        if let Some(guide) = &mut self.guide {
-            return Ok(guide.at(&self.entries, key, kind, offer()));
+        if let Mode::Guided(guide) = &mut self.mode {
+            return Ok(guide.find(&self.entries, key, kind).map(|number| (number, self.entries[number])));
         }
-        let Some(entry) = self.entries.get(self.next) else { return Ok(0) };
-        let number = self.next + 1;
-        if (entry.event, entry.nth) != (key.event, key.nth) {
-            return Err(Mismatch::new(format!(
-                "recorded choice {number}, {}, did not come up",
-                place(entry.key(), entry.kind)
-            )));
+        let Some(&entry) = self.entries.get(self.next) else { return Ok(None) };
+        if entry.key() != key {
+            return Err(self.off("did not come up"));
         }
         if entry.kind != kind {
-            return Err(Mismatch::new(format!(
-                "recorded choice {number}, {}, is now a {kind:?} choice",
-                place(entry.key(), entry.kind)
-            )));
+            return Err(self.off(&format!("is now a {} choice", kind.name())));
         }
-        if entry.offer != offer() {
-            return Err(Mismatch::new(format!(
-                "at recorded choice {number}, {}, something else is on offer",
-                place(entry.key(), entry.kind)
-            )));
+        Ok(Some((self.next, entry)))
+    }
+
+    /// Takes the entry that was found; `same`: the offer is as recorded; `possible`: what it picks is on offer.
+    #[inline]
+    pub(crate) fn take(&mut self, number: usize, same: bool, possible: bool) -> Result<u32, Mismatch> {
+        let pick = self.entries[number].pick;
+        if let Mode::Guided(guide) = &mut self.mode {
+            guide.taken[number] = possible;
+            guide.loosely += usize::from(possible && !same);
+            return Ok(if possible { pick } else { 0 });
+        }
+        if !possible {
+            return Err(self.off(&asks(&self.entries[number])));
+        }
+        if !same {
+            return Err(self.off("meets something else on offer"));
         }
         self.next += 1;
-        Ok(entry.rank)
+        Ok(pick)
+    }
+
+    /// The next entry does not fit.
+    #[cold]
+    fn off(&self, how: &str) -> Mismatch {
+        Mismatch::new(format!(
+            "recorded choice {}, {}, {how}",
+            self.next + 1,
+            place(&self.entries[self.next])
+        ))
     }
 
     /// Compares digest number `number`.
     pub(crate) fn digest(&self, number: usize, digest: u64) -> Result<(), Mismatch> {
         match self.digests.get(number) {
-            _ if self.guide.is_some() => Ok(()),
+            _ if matches!(self.mode, Mode::Guided(_)) => Ok(()),
             Some(&recorded) if recorded == digest => Ok(()),
             Some(_) => Err(Mismatch::new(format!(
                 "between point {} and point {} the threads did something else (digest {number}); all choices up to recorded choice {} fitted",
@@ -229,17 +299,10 @@ impl Follow {
         }
     }
 
-    /// Whether all was used, when the run is over.
+    /// Strict: whether all was used, when the run is over.
     pub(crate) fn end(&self, digests: usize) -> Result<(), Mismatch> {
-        if self.guide.is_some() {
-            return Ok(());
-        }
-        if let Some(entry) = self.entries.get(self.next) {
-            return Err(Mismatch::new(format!(
-                "the run ended before recorded choice {}, {}",
-                self.next + 1,
-                place(entry.key(), entry.kind)
-            )));
+        if self.next < self.entries.len() {
+            return Err(self.off("did not come up before the run ended"));
         }
         if digests < self.digests.len() {
             return Err(Mismatch::new(format!(
@@ -254,7 +317,7 @@ impl Follow {
 
 impl Entry {
     fn key(&self) -> Key {
-        Key { thread: self.thread, event: self.event, nth: self.nth }
+        Key { thread: self.thread, event: self.event, point: self.point, nth: self.nth }
     }
 }
 
@@ -262,51 +325,79 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn follow(entries: Vec<Entry>) -> Follow {
-        Follow { entries, digests: vec![1, 2], next: 0, guide: None }
+    const ENTRY: Entry =
+        Entry { thread: 1, event: 5, point: 3, nth: 1, kind: Kind::Switch, offer: 9, pick: 2 };
+
+    fn key(thread: u32, event: u32, point: u32) -> Key {
+        Key { thread, event, point, nth: 1 }
+    }
+
+    fn strict(entries: Vec<Entry>) -> Follow {
+        Follow { entries, digests: vec![1, 2], next: 0, mode: Mode::Strict }
+    }
+
+    /// A choice of which everything is possible.
+    fn at(follow: &mut Follow, key: Key, kind: Kind, offer: u32) -> Result<u32, Mismatch> {
+        match follow.find(key, kind)? {
+            Some((number, entry)) => follow.take(number, entry.offer == offer, true),
+            None => Ok(0),
+        }
     }
 
     #[test]
     fn a_guided_replay_takes_what_fits_and_counts() {
-        let other = Entry { thread: 2, event: 1, nth: 1, ..ENTRY };
-        let late = Entry { event: 9, ..ENTRY };
-        let mut follow = follow(vec![other, ENTRY, late]);
-        follow.guide = Some(Guide::new(&follow.entries));
+        let other = Entry { thread: 2, event: 1, point: 1, ..ENTRY };
+        let loose = Entry { event: 9, ..ENTRY };
+        let gone = Entry { event: 10, ..ENTRY };
+        let mut follow = Follow::guided(vec![other, ENTRY, loose, gone]);
         // Thread 2 never comes to its entry; thread 1 goes on all the same.
-        assert_eq!(follow.at(key(1, 5, 2), Kind::Switch, || 9), Ok(0));
-        assert_eq!(follow.at(key(1, 5, 3), Kind::Switch, || 9), Ok(2));
-        // Something else on offer: the default.
-        assert_eq!(follow.at(key(1, 9, 3), Kind::Switch, || 8), Ok(0));
+        assert_eq!(at(&mut follow, key(1, 5, 2), Kind::Switch, 9), Ok(0));
+        assert_eq!(at(&mut follow, key(1, 5, 3), Kind::Switch, 9), Ok(2));
+        // Something else is on offer beside it.
+        assert_eq!(at(&mut follow, Key { nth: 2, ..key(1, 9, 3) }, Kind::Switch, 8), Ok(2));
+        // It can't be had.
+        let (number, _) = follow.find(key(1, 10, 3), Kind::Switch).unwrap().unwrap();
+        assert_eq!(follow.take(number, false, false), Ok(0));
         let fit = follow.fit();
-        assert_eq!((fit.followed, fit.recorded), (1, 3));
-        assert_eq!(fit.first_missed.map(|(number, _)| number), Some(1));
+        assert_eq!((fit.followed, fit.loosely, fit.recorded), (2, 1, 4));
+        assert_eq!(fit.first_missed.as_ref().map(|(number, _)| *number), Some(1));
+        let text = fit.to_string();
+        assert!(text.contains("followed 2 of 4") && text.contains("number 1, the switch choice"), "{text}");
     }
 
-    const ENTRY: Entry = Entry { thread: 1, event: 5, nth: 3, kind: Kind::Switch, offer: 9, rank: 2 };
-
-    fn key(thread: u32, event: u32, nth: u32) -> Key {
-        Key { thread, event, nth }
+    #[test]
+    fn choices_that_repeat_at_a_point_are_told_apart() {
+        let second = Entry { kind: Kind::Short, nth: 2, pick: 3, ..ENTRY };
+        let mut follow = Follow::guided(vec![second]);
+        assert_eq!(at(&mut follow, key(1, 5, 3), Kind::Short, 9), Ok(0));
+        assert_eq!(at(&mut follow, Key { nth: 2, ..key(1, 5, 3) }, Kind::Order, 9), Ok(0));
+        assert_eq!(at(&mut follow, Key { nth: 2, ..key(1, 5, 3) }, Kind::Short, 9), Ok(3));
     }
 
     #[test]
     fn the_recorded_option_is_taken_at_its_key_only() {
-        let mut follow = follow(vec![ENTRY]);
-        assert_eq!(follow.at(key(1, 5, 2), Kind::Switch, || 9), Ok(0));
-        assert_eq!(follow.at(key(2, 7, 1), Kind::Switch, || 9), Ok(0));
-        assert_eq!(follow.at(key(1, 5, 3), Kind::Switch, || 9), Ok(2));
-        assert_eq!(follow.at(key(1, 5, 4), Kind::Switch, || 9), Ok(0));
+        let mut follow = strict(vec![ENTRY]);
+        assert_eq!(at(&mut follow, key(1, 5, 2), Kind::Switch, 9), Ok(0));
+        assert_eq!(at(&mut follow, key(2, 7, 1), Kind::Switch, 9), Ok(0));
+        assert_eq!(at(&mut follow, key(1, 5, 3), Kind::Switch, 9), Ok(2));
+        assert_eq!(at(&mut follow, key(1, 5, 4), Kind::Switch, 9), Ok(0));
         assert!(follow.end(2).is_ok());
     }
 
     #[test]
     fn the_first_difference_is_named() {
         let said = |result: Result<u32, Mismatch>| result.unwrap_err().to_string();
-        assert!(said(follow(vec![ENTRY]).at(key(1, 6, 1), Kind::Switch, || 9)).contains("did not come up"));
-        assert!(said(follow(vec![ENTRY]).at(key(1, 5, 3), Kind::Next, || 9)).contains("is now a Next"));
-        assert!(said(follow(vec![ENTRY]).at(key(1, 5, 3), Kind::Switch, || 8)).contains("on offer"));
-        let text = follow(vec![ENTRY]).end(2).unwrap_err().to_string();
-        assert!(text.contains("before recorded choice 1, the switch choice of thread 1"), "{text}");
-        assert!(follow(vec![]).digest(1, 3).unwrap_err().to_string().contains("between point 1024"));
-        assert!(follow(vec![]).digest(2, 3).is_err() && follow(vec![]).end(1).is_err());
+        let here = key(1, 5, 3);
+        assert!(
+            said(at(&mut strict(vec![ENTRY]), key(1, 6, 1), Kind::Switch, 9)).contains("did not come up")
+        );
+        assert!(said(at(&mut strict(vec![ENTRY]), here, Kind::Next, 9)).contains("is now a next choice"));
+        assert!(said(at(&mut strict(vec![ENTRY]), here, Kind::Switch, 8)).contains("on offer"));
+        let impossible = said(strict(vec![ENTRY]).take(0, true, false));
+        assert!(impossible.contains("picks thread 1, which can't run there"), "{impossible}");
+        let text = strict(vec![ENTRY]).end(2).unwrap_err().to_string();
+        assert!(text.contains("recorded choice 1, the switch choice of thread 1 at point 3"), "{text}");
+        assert!(strict(vec![]).digest(1, 3).unwrap_err().to_string().contains("between point 1024"));
+        assert!(strict(vec![]).digest(2, 3).is_err() && strict(vec![]).end(1).is_err());
     }
 }

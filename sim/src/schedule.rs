@@ -1,7 +1,6 @@
 //! Who runs next: at a point, when the running thread can't go on, and when it spins.
 
 use crate::choice::{Key, Kind, Source, offer};
-use crate::replay::Mismatch;
 use crate::report::Verdict;
 use crate::set::NOBODY;
 use crate::world::{NONE, World};
@@ -40,30 +39,29 @@ impl World {
         if others == 0 {
             return current;
         }
-        let what = || offer(others + 1, self.ready.hash_but(&self.spun, current));
+        let what = |world: &Self| offer(others + 1, world.ready.hash_but(&world.spun, current));
         let next = match &mut self.source {
             Source::Draw(draw) => draw.switch(current, &self.ready, &self.spun, self.points),
-            Source::Follow(follow) => match follow.at(key, Kind::Switch, what) {
-                Ok(0) => current,
-                Ok(rank) => match self.ready.nth_but(&self.spun, current, rank - 1) {
-                    Some(other) => other,
-                    None => {
-                        self.differs(Mismatch::impossible(key, Kind::Switch, rank, others + 1));
-                        return NONE;
-                    }
-                },
-                Err(mismatch) => {
-                    self.differs(mismatch);
-                    return NONE;
+            Source::Follow(_) => {
+                let possible = |world: &Self, pick| world.may_run(pick, current);
+                match self.recorded(key, Kind::Switch, what, possible) {
+                    _ if self.failure.is_some() => return NONE,
+                    0 => current,
+                    pick => pick - 1,
                 }
-            },
+            }
         };
         if next != current {
-            let rank = 1 + self.ready.rank_but(&self.spun, current, next);
-            let what = offer(others + 1, self.ready.hash_but(&self.spun, current));
-            self.record(key, Kind::Switch, what, rank);
+            let what = what(self);
+            self.record(key, Kind::Switch, what, 1 + next);
         }
         next
+    }
+
+    /// Whether 1 + `pick` is a thread that could run now, other than `except`.
+    fn may_run(&self, pick: u32, except: u32) -> bool {
+        let Some(thread) = pick.checked_sub(1) else { return false };
+        thread != except && self.ready.contains(thread) && !self.spun.contains(thread)
     }
 
     /// Whether something is due within what a slow thread may miss.
@@ -115,28 +113,23 @@ impl World {
         }
         let key = self.key();
         let base = self.ready.rank_but(&self.spun, NOBODY, self.current + 1) % count;
-        let what = offer(count, self.ready.hash_but(&self.spun, NOBODY));
-        let rank = match &mut self.source {
-            Source::Draw(draw) => match draw.next(&self.ready, &self.spun) {
-                Some(next) => (self.ready.rank_but(&self.spun, NOBODY, next) + count - base) % count,
-                None => 0,
-            },
-            Source::Follow(follow) => match follow.at(key, Kind::Next, || what) {
-                Ok(rank) if rank < count => rank,
-                Ok(rank) => {
-                    self.differs(Mismatch::impossible(key, Kind::Next, rank, count));
-                    return NONE;
+        let usual = self.ready.nth_but(&self.spun, NOBODY, base).unwrap_or(NONE);
+        let what = |world: &Self| offer(count, world.ready.hash_but(&world.spun, NOBODY));
+        let next = match &mut self.source {
+            Source::Draw(draw) => draw.next(&self.ready, &self.spun).unwrap_or(usual),
+            Source::Follow(_) => {
+                match self.recorded(key, Kind::Next, what, |world, pick| world.may_run(pick, usual)) {
+                    _ if self.failure.is_some() => return NONE,
+                    0 => usual,
+                    pick => pick - 1,
                 }
-                Err(mismatch) => {
-                    self.differs(mismatch);
-                    return NONE;
-                }
-            },
+            }
         };
-        if rank != 0 {
-            self.record(key, Kind::Next, what, rank);
+        if next != usual {
+            let what = what(self);
+            self.record(key, Kind::Next, what, 1 + next);
         }
-        self.ready.nth_but(&self.spun, NOBODY, (rank + base) % count).unwrap_or(NONE)
+        next
     }
 
     /// A turn of a spin loop of the running thread: who runs.

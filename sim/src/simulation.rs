@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use crate::choice::Source;
 use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Strategy, Tso};
-use crate::replay::{Fit, Follow, Mismatch, ReplayError};
-use crate::report::{Outcome, Step, Verdict};
+use crate::report::{Outcome, Verdict};
 use crate::thread::{Executor, Lease};
 use crate::trace::{FORMAT, Header, Summary, Trace};
 
@@ -39,9 +38,9 @@ type Main = Arc<dyn Fn() + Send + Sync>;
 /// A program for the simulator: hosts, and how to run them. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Simulation {
-    name: String,
-    args: BTreeMap<String, String>,
-    hosts: Vec<(String, Main)>,
+    pub(crate) name: String,
+    pub(crate) args: BTreeMap<String, String>,
+    pub(crate) hosts: Vec<(String, Main)>,
     asked: Asked,
     /// About how many points an execution has; measured once by a run of its own.
     length: Arc<OnceLock<u64>>,
@@ -174,75 +173,8 @@ impl Simulation {
     pub fn run(&self, seed: u64) -> Outcome {
         let lease = lease();
         let options = self.options(&lease, seed);
-        self.execute(&lease, seed, options, None);
+        self.execute(&lease, seed, options);
         self.outcome(&lease, seed)
-    }
-
-    /// Replays a trace strictly: any difference is an error that names the first thing that differs.
-    pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
-        self.replay_on(&lease(), trace, false)
-    }
-
-    /// The same, with every step of the run, up to the first that differs.
-    pub fn replay_steps(&self, trace: &Trace) -> (Result<Outcome, ReplayError>, Vec<Step>) {
-        let lease = lease();
-        let outcome = self.replay_on(&lease, trace, true);
-        (outcome, lease.executor().world().log.take().unwrap_or_default())
-    }
-
-    /// Replays a trace as far as it fits, for one that was recorded before a change to pirn or the program: each recorded
-    /// choice is taken where it is on offer, the default elsewhere.
-    pub fn replay_guided(&self, trace: &Trace) -> Result<(Outcome, Fit), ReplayError> {
-        self.fits(trace, false)?;
-        let lease = lease();
-        lease.executor().beat.seed(trace.header.seed);
-        let source = Source::Follow(Follow::guided(trace));
-        self.execute_from(&lease, trace.header.options.clone(), source, false);
-        let fit = match &lease.executor().world().source {
-            Source::Follow(follow) => follow.fit(),
-            Source::Draw(_) => Fit::default(),
-        };
-        Ok((self.outcome(&lease, trace.header.seed), fit))
-    }
-
-    fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
-        self.fits(trace, true)?;
-        let options = trace.header.options.clone();
-        lease.executor().beat.seed(trace.header.seed);
-        self.execute_logged(lease, trace.header.seed, options, Some(trace), log);
-        let world = lease.executor().world();
-        if let Some(mismatch) = world.mismatch.take() {
-            return Err(ReplayError::Differs(mismatch));
-        }
-        if let Source::Follow(follow) = &world.source {
-            follow.end(world.digests.len()).map_err(ReplayError::Differs)?;
-        }
-        let outcome = self.outcome(lease, trace.header.seed);
-        compare(&outcome.trace.outcome, &trace.outcome).map_err(ReplayError::Differs)?;
-        Ok(outcome)
-    }
-
-    fn fits(&self, trace: &Trace, strictly: bool) -> Result<(), ReplayError> {
-        let header = &trace.header;
-        let other = |what: &str, theirs: &str, ours: &str| {
-            Err(ReplayError::Other(format!(
-                "the trace was recorded with {what} {theirs}, this is {ours}: replay it with the program that recorded it"
-            )))
-        };
-        if strictly && header.pirn != env!("CARGO_PKG_VERSION") {
-            return other("pirn", &header.pirn, env!("CARGO_PKG_VERSION"));
-        }
-        if header.program != self.name {
-            return other("the program", &header.program, &self.name);
-        }
-        if header.args != self.args {
-            return other("the arguments", &format!("{:?}", header.args), &format!("{:?}", self.args));
-        }
-        let hosts: Vec<&String> = self.hosts.iter().map(|(name, _)| name).collect();
-        if header.hosts.iter().ne(hosts.iter().copied()) {
-            return other("the hosts", &format!("{:?}", header.hosts), &format!("{hosts:?}"));
-        }
-        Ok(())
     }
 
     /// The options of a seed.
@@ -259,25 +191,19 @@ impl Simulation {
         *self.length.get_or_init(|| {
             let measure = Asked { strategy: Strategy::Stay, ..self.asked.clone() };
             let seed = 0x6c65_6e67_7468;
-            self.execute(lease, seed, measure.draw(seed, self.hosts.len(), 0), None);
+            self.execute(lease, seed, measure.draw(seed, self.hosts.len(), 0));
             lease.executor().world().points
         })
     }
 
     /// Runs once, on `lease`, whose world holds what came of it.
-    pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>) {
-        self.execute_logged(lease, seed, options, trace, false);
+    pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options) {
+        let source = Source::draw(&options, seed);
+        self.execute_from(lease, options, source, false);
     }
 
-    fn execute_logged(&self, lease: &Lease, seed: u64, options: Options, trace: Option<&Trace>, log: bool) {
-        let source = match trace {
-            Some(trace) => Source::Follow(Follow::new(trace)),
-            None => Source::draw(&options, seed),
-        };
-        self.execute_from(lease, options, source, log);
-    }
-
-    fn execute_from(&self, lease: &Lease, options: Options, source: Source, log: bool) {
+    /// The same, with choices from elsewhere.
+    pub(crate) fn execute_from(&self, lease: &Lease, options: Options, source: Source, log: bool) {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only has to differ.
         let run = 1 + RUNS.fetch_add(1, Ordering::Relaxed);
@@ -308,7 +234,6 @@ impl Simulation {
             hosts: self.hosts.iter().map(|(name, _)| name.clone()).collect(),
             seed,
             options: world.options.clone(),
-            unknown: BTreeMap::new(),
         };
         let summary = Summary {
             verdict: verdict.name().to_owned(),
@@ -318,7 +243,6 @@ impl Simulation {
             events: world.events,
             time_ns: world.now,
             digest,
-            unknown: BTreeMap::new(),
         };
         Outcome {
             seed,
@@ -334,36 +258,13 @@ impl Simulation {
     }
 }
 
-fn lease() -> Lease {
+/// An executor for a run of its own.
+pub(crate) fn lease() -> Lease {
     assert!(
         crate::thread::current().is_none(),
         "a simulation was started inside a simulated program: start it from an ordinary thread"
     );
     Lease::take().unwrap_or_else(|error| panic!("the simulator can't start: {error}"))
-}
-
-/// The first way in which an outcome differs from the recorded one.
-fn compare(now: &Summary, recorded: &Summary) -> Result<(), Mismatch> {
-    let differs = |what: &str, now: &dyn fmt::Display, recorded: &dyn fmt::Display| {
-        Err(Mismatch::new(format!("{what}: recorded {recorded}, now {now}")))
-    };
-    if now.points != recorded.points {
-        return differs("the number of points", &now.points, &recorded.points);
-    }
-    if now.events != recorded.events {
-        return differs("the number of events", &now.events, &recorded.events);
-    }
-    if now.digest != recorded.digest {
-        let (now, recorded) = (format!("{:#x}", now.digest), format!("{:#x}", recorded.digest));
-        return differs("the digest of the events", &now, &recorded);
-    }
-    if now.verdict != recorded.verdict {
-        return differs("the verdict", &now.verdict, &recorded.verdict);
-    }
-    if now.message != recorded.message {
-        return differs("the verdict's message", &now.message, &recorded.message);
-    }
-    Ok(())
 }
 
 impl Executor {

@@ -2,16 +2,17 @@
 //!
 //! ```json
 //! {
-//! "header": { "format": 1, "pirn": "0.1.0", "program": "echo", "args": {}, "hosts": ["server"], "seed": 7, "options": {} },
+//! "header": { "format": 2, "pirn": "0.1.0", "program": "echo", "args": {}, "hosts": ["server"], "seed": 7, "options": {} },
 //! "choices": [
-//! [0,12,3,"switch",2891336453,1]
+//! [0,12,3,1,"switch",2891336453,2]
 //! ],
 //! "digests": ["0x8a5cd789635d2dff"],
 //! "outcome": { "verdict": "pass", "message": "", "points": 1500, "switches": 61, "events": 90, "time_ns": 0, "digest": "0x0123456789abcdef" }
 //! }
 //! ```
-//! A choice is `[thread, that thread's events so far, choices since, kind, hash of the offer, option]`; option 0 is never written. A digest stands for
-//! each 1,024 points. Fields that this version does not know are kept.
+//! A choice is `[thread, that thread's events so far, its points since, choices since that point, kind, hash of the offer, option]`; option 0 is
+//! never written, and the option of a `switch` or `next` is 1 + the number of the thread that runs. A digest stands for each 1,024 points. Fields
+//! that this version does not know are kept, wherever they stand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -26,7 +28,7 @@ use crate::choice::Entry;
 use crate::options::Options;
 
 /// The version of the format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// No larger file is read: a run of the default limits writes far less.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
@@ -39,8 +41,9 @@ pub struct Trace {
     #[serde(with = "hex_list")]
     pub(crate) digests: Vec<u64>,
     pub(crate) outcome: Summary,
-    #[serde(flatten)]
-    unknown: BTreeMap<String, Value>,
+    /// Of all that was read what no field here stands for, in its place.
+    #[serde(skip)]
+    unknown: Value,
 }
 
 /// What is needed to run it again.
@@ -54,8 +57,6 @@ pub(crate) struct Header {
     pub(crate) hosts: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) options: Options,
-    #[serde(flatten)]
-    pub(crate) unknown: BTreeMap<String, Value>,
 }
 
 /// How it ended.
@@ -69,8 +70,6 @@ pub(crate) struct Summary {
     pub(crate) time_ns: u64,
     #[serde(with = "hex")]
     pub(crate) digest: u64,
-    #[serde(flatten)]
-    pub(crate) unknown: BTreeMap<String, Value>,
 }
 
 /// Why a trace could not be read.
@@ -125,7 +124,7 @@ impl From<serde_json::Error> for TraceError {
 
 impl Trace {
     pub(crate) fn new(header: Header, choices: Vec<Entry>, digests: Vec<u64>, outcome: Summary) -> Self {
-        Self { header, choices, digests, outcome, unknown: BTreeMap::new() }
+        Self { header, choices, digests, outcome, unknown: Value::Object(serde_json::Map::new()) }
     }
 
     /// Reads a trace.
@@ -159,8 +158,17 @@ impl Trace {
         if peek.header.format != u64::from(FORMAT) {
             return Err(TraceError::Format(peek.header.format));
         }
-        let trace: Self = serde_json::from_slice(bytes)?;
+        let mut trace: Self = serde_json::from_slice(bytes)?;
         trace.plausible()?;
+        let Kept { header, outcome, others, .. } = serde_json::from_slice(bytes)?;
+        let mut unknown: serde_json::Map<String, Value> = others.into_iter().collect();
+        for (name, read, known) in [
+            ("header", header, serde_json::to_value(&trace.header)?),
+            ("outcome", outcome, serde_json::to_value(&trace.outcome)?),
+        ] {
+            unknown.extend(beyond(read, &known).map(|rest| (name.to_owned(), rest)));
+        }
+        trace.unknown = Value::Object(unknown);
         Ok(trace)
     }
 
@@ -174,7 +182,7 @@ impl Trace {
             ));
         }
         for (at, entry) in self.choices.iter().enumerate() {
-            if entry.rank == 0 || entry.nth == 0 {
+            if entry.pick == 0 || entry.nth == 0 {
                 return malformed(format!(
                     "choice {} ({entry:?}) is impossible: option 0 is never written, and choices count from 1",
                     at + 1
@@ -198,8 +206,15 @@ impl Trace {
     }
 
     fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let with_unknown = |name: &str, known: serde_json::Result<Value>| -> io::Result<Value> {
+            let mut value = known?;
+            if let Some(unknown) = self.unknown.get(name) {
+                merge(&mut value, unknown);
+            }
+            Ok(value)
+        };
         write!(to, "{{\n\"header\": ")?;
-        serde_json::to_writer_pretty(&mut *to, &self.header)?;
+        serde_json::to_writer_pretty(&mut *to, &with_unknown("header", serde_json::to_value(&self.header))?)?;
         write!(to, ",\n\"choices\": [")?;
         for (at, entry) in self.choices.iter().enumerate() {
             to.write_all(if at == 0 { b"\n" } else { b",\n" })?;
@@ -210,8 +225,14 @@ impl Trace {
             write!(to, "{}\"{digest:#018x}\"", if at == 0 { "\n" } else { ",\n" })?;
         }
         write!(to, "\n],\n\"outcome\": ")?;
-        serde_json::to_writer_pretty(&mut *to, &self.outcome)?;
-        for (name, value) in &self.unknown {
+        serde_json::to_writer_pretty(
+            &mut *to,
+            &with_unknown("outcome", serde_json::to_value(&self.outcome))?,
+        )?;
+        for (name, value) in self.unknown.as_object().into_iter().flatten() {
+            if matches!(name.as_str(), "header" | "outcome") {
+                continue;
+            }
             write!(to, ",\n{}: ", Value::String(name.clone()))?;
             serde_json::to_writer_pretty(&mut *to, value)?;
         }
@@ -269,6 +290,43 @@ impl Trace {
     }
 }
 
+/// What of a trace is read twice: as itself, and for the fields that this version does not know.
+#[derive(Deserialize)]
+struct Kept {
+    header: Value,
+    #[serde(rename = "choices")]
+    _choices: IgnoredAny,
+    #[serde(rename = "digests")]
+    _digests: IgnoredAny,
+    outcome: Value,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// What `read` has that `known` has not.
+fn beyond(read: Value, known: &Value) -> Option<Value> {
+    let (Value::Object(read), Value::Object(known)) = (read, known) else { return None };
+    let rest: serde_json::Map<String, Value> = read
+        .into_iter()
+        .filter_map(|(name, value)| match known.get(&name) {
+            Some(known) => beyond(value, known).map(|rest| (name, rest)),
+            None => Some((name, value)),
+        })
+        .collect();
+    (!rest.is_empty()).then_some(Value::Object(rest))
+}
+
+/// Adds to `value` what only `more` has.
+fn merge(value: &mut Value, more: &Value) {
+    let (Value::Object(value), Value::Object(more)) = (value, more) else { return };
+    for (name, more) in more {
+        match value.get_mut(name) {
+            Some(known) => merge(known, more),
+            None => drop(value.insert(name.clone(), more.clone())),
+        }
+    }
+}
+
 mod hex {
     use super::{Deserialize, Deserializer, Serializer};
 
@@ -317,9 +375,8 @@ mod tests {
             hosts: vec!["a".into()],
             seed: u64::MAX,
             options: Asked::default().draw(3, 1, 100),
-            unknown: BTreeMap::new(),
         };
-        let entry = Entry { thread: 0, event: 1, nth: 2, kind: Kind::Switch, offer: 3, rank: 1 };
+        let entry = Entry { thread: 0, event: 1, point: 2, nth: 1, kind: Kind::Switch, offer: 3, pick: 2 };
         let outcome = Summary {
             verdict: "pass".into(),
             message: String::new(),
@@ -328,7 +385,6 @@ mod tests {
             events: 3,
             time_ns: 4,
             digest: 5,
-            unknown: BTreeMap::new(),
         };
         Trace::new(header, vec![entry, entry], vec![7, u64::MAX], outcome)
     }
@@ -347,14 +403,18 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_kept() {
-        let with = text(&trace()).replace("\"format\": 1,", "\"format\": 1, \"author\": \"x\",").replacen(
+        let with = text(&trace()).replace("\"format\": 2,", "\"format\": 2, \"author\": \"x\",").replacen(
             "{\n",
             "{\n\"story\": [1],\n",
             1,
         );
+        let with = with
+            .replacen("\"tso\": ", "\"gremlins\": 3, \"tso\": ", 1)
+            .replace("\"verdict\": ", "\"mood\": \"good\", \"verdict\": ");
         let trace = Trace::parse(with.as_bytes()).unwrap();
         let again = text(&trace);
         assert!(again.contains("\"author\": \"x\"") && again.contains("\"story\""), "{again}");
+        assert!(again.contains("\"gremlins\": 3") && again.contains("\"mood\": \"good\""), "{again}");
         assert_eq!(Trace::parse(again.as_bytes()).unwrap(), trace);
     }
 
@@ -370,9 +430,11 @@ mod tests {
         );
         assert!(said("[1]").contains("no trace"));
         assert!(said("{\"a\": 1}").contains("missing field `header`"));
-        assert!(said(&good.replace("\"format\": 1", "\"format\": 9")).contains("format 9"));
+        assert!(said(&good.replace("\"format\": 2", "\"format\": 9")).contains("format 9"));
         assert!(said(&good.replace("\"switch\"", "\"swatch\"")).contains("swatch"));
-        assert!(said(&good.replace("[0,1,2,\"switch\",3,1]", "[0,1,2,\"switch\",3,0]")).contains("choice 1"));
+        assert!(
+            said(&good.replace("[0,1,2,1,\"switch\",3,2]", "[0,1,2,1,\"switch\",3,0]")).contains("choice 1")
+        );
         assert!(said(&good.replace("\"0x0000000000000007\"", "\"7\"")).contains("no digest"));
         let missing = std::env::temp_dir().join("pirn-no-such-trace.json");
         assert!(matches!(Trace::load(missing), Err(TraceError::Io(_))));

@@ -11,7 +11,7 @@ use crate::clock::Queue;
 use crate::driver::Driver;
 use crate::net::Net;
 use crate::options::{Options, Preempt};
-use crate::replay::Mismatch;
+use crate::replay::{Fit, Mismatch};
 use crate::report::{Did, Step, Verdict};
 use crate::rng::mix;
 use crate::set::Set;
@@ -61,9 +61,10 @@ pub(crate) struct Thread {
     pub(crate) fiber: u32,
     /// Its last point.
     pub(crate) at: Option<&'static Location<'static>>,
-    /// Events it emitted, and choices it asked for since the last.
+    /// Events it emitted, points since the last of them, choices since the last of those.
     pub(crate) events: u32,
     pub(crate) since: u32,
+    pub(crate) asked: u32,
     /// Counts its blocks, so that a late timeout meets the right one.
     pub(crate) blocks: u32,
     /// How its last block ended.
@@ -120,6 +121,8 @@ pub(crate) struct World {
     pub(crate) hosts_left: usize,
     pub(crate) failure: Option<Verdict>,
     pub(crate) mismatch: Option<Mismatch>,
+    /// How much of a trace was followed before a strategy took over.
+    pub(crate) fit: Option<Fit>,
     pub(crate) net: Net,
     pub(crate) drivers: Vec<Driver>,
     /// What happened so far, if that was asked for.
@@ -156,6 +159,7 @@ impl World {
             hosts_left: 0,
             failure: None,
             mismatch: None,
+            fit: None,
             net: Net::default(),
             drivers: Vec::new(),
             log: None,
@@ -194,6 +198,7 @@ impl World {
         self.hosts_left = 0;
         self.failure = None;
         self.mismatch = None;
+        self.fit = None;
         self.log = None;
     }
 
@@ -220,6 +225,7 @@ impl World {
             at: None,
             events: 0,
             since: 0,
+            asked: 0,
             blocks: 0,
             woken: false,
             expects: 0,
@@ -279,14 +285,57 @@ impl World {
     pub(crate) fn key(&mut self) -> Key {
         let thread = self.current;
         let me = &mut self.threads[thread as usize];
-        me.since += 1;
-        Key { thread, event: me.events, nth: me.since }
+        me.asked += 1;
+        Key { thread, event: me.events, point: me.since, nth: me.asked }
     }
 
     #[inline]
-    pub(crate) fn record(&mut self, key: Key, kind: Kind, offer: u32, rank: u32) {
-        let Key { thread, event, nth } = key;
-        self.entries.push(Entry { thread, event, nth, kind, offer, rank });
+    pub(crate) fn record(&mut self, key: Key, kind: Kind, offer: u32, pick: u32) {
+        let Key { thread, event, point, nth } = key;
+        self.entries.push(Entry { thread, event, point, nth, kind, offer, pick });
+    }
+
+    /// What the followed trace picks here: 0, the default, where it says nothing. A difference may have ended the run.
+    #[inline]
+    pub(crate) fn recorded(
+        &mut self,
+        key: Key,
+        kind: Kind,
+        offer: impl FnOnce(&Self) -> u32,
+        possible: impl FnOnce(&Self, u32) -> bool,
+    ) -> u32 {
+        let Source::Follow(follow) = &mut self.source else { return 0 };
+        let (number, entry) = match follow.find(key, kind) {
+            Ok(Some(found)) => found,
+            Ok(None) => return 0,
+            Err(mismatch) => {
+                self.differs(mismatch);
+                return 0;
+            }
+        };
+        let (same, possible) = (offer(self) == entry.offer, possible(self, entry.pick));
+        let Source::Follow(follow) = &mut self.source else { return 0 };
+        match follow.take(number, same, possible) {
+            Ok(pick) => {
+                if follow.prefix_is_over() {
+                    self.explore_on(None);
+                }
+                pick
+            }
+            Err(mismatch) => {
+                self.differs(mismatch);
+                0
+            }
+        }
+    }
+
+    /// Prefix replay: from here on a strategy chooses.
+    fn explore_on(&mut self, why: Option<Mismatch>) {
+        let Source::Follow(follow) = &mut self.source else { return };
+        let Some((mut draw, fit)) = follow.leave(why) else { return };
+        self.threads.iter().for_each(|_| draw.thread());
+        self.fit = Some(fit);
+        self.source = Source::Draw(draw);
     }
 
     /// A choice among `options` that falls on another than the default with a chance of `permille`.
@@ -316,18 +365,9 @@ impl World {
         let key = self.key();
         let rank = match &mut self.source {
             Source::Draw(source) => draw(source),
-            Source::Follow(follow) => match follow.at(key, kind, || offer(options, 0)) {
-                Ok(rank) if rank < options => rank,
-                Ok(rank) => {
-                    let error = Mismatch::impossible(key, kind, rank, options);
-                    self.differs(error);
-                    0
-                }
-                Err(mismatch) => {
-                    self.differs(mismatch);
-                    0
-                }
-            },
+            Source::Follow(_) => {
+                self.recorded(key, kind, |_| offer(options, 0), |_, pick| (1..options).contains(&pick))
+            }
         };
         if rank != 0 {
             self.record(key, kind, offer(options, 0), rank);
@@ -343,7 +383,10 @@ impl World {
         self.points += 1;
         let what = (u64::from(self.current) << 40) | (u64::from(access) << 32) | u64::from(at.line());
         self.rolling = mix(self.rolling, what);
-        self.me().at = Some(at);
+        let me = self.me();
+        me.at = Some(at);
+        me.since = me.since.wrapping_add(1);
+        me.asked = 0;
         if self.log.is_some() {
             self.log(Did::Point(at));
         }
@@ -443,10 +486,12 @@ impl World {
         self.fail(Verdict::Violation(violation));
     }
 
-    /// Ends a replay that differs.
+    /// Ends a replay that differs, or what is followed of a prefix.
     #[cold]
     pub(crate) fn differs(&mut self, mismatch: Mismatch) {
-        if self.mismatch.is_none() && self.failure.is_none() {
+        if matches!(&self.source, Source::Follow(follow) if follow.is_prefix()) {
+            self.explore_on(Some(mismatch));
+        } else if self.mismatch.is_none() && self.failure.is_none() {
             self.fail(Verdict::Unsupported(format!("the replay differs: {mismatch}")));
             self.mismatch = Some(mismatch);
         }

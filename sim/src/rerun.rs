@@ -1,0 +1,139 @@
+//! A simulation runs again as a trace says: strictly, along a prefix, or guided.
+
+use std::fmt;
+
+use crate::choice::{Entry, Source};
+use crate::options::Options;
+use crate::replay::{Fit, Follow, Mismatch, ReplayError};
+use crate::report::{Outcome, Step};
+use crate::rng::Rng;
+use crate::simulation::{Simulation, lease};
+use crate::strategy::Draw;
+use crate::thread::Lease;
+use crate::trace::{Summary, Trace};
+
+impl Simulation {
+    /// Replays a trace strictly: any difference is an error that names the first thing that differs.
+    pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
+        self.replay_on(&lease(), trace, false)
+    }
+
+    /// The same, with every step of the run, up to the first that differs.
+    pub fn replay_steps(&self, trace: &Trace) -> (Result<Outcome, ReplayError>, Vec<Step>) {
+        let lease = lease();
+        let outcome = self.replay_on(&lease, trace, true);
+        (outcome, lease.executor().world().log.take().unwrap_or_default())
+    }
+
+    /// Replays a trace as far as it fits, for one that was recorded before a change to pirn or the program: each recorded
+    /// choice is taken where it is on offer, the default elsewhere.
+    pub fn replay_guided(&self, trace: &Trace) -> Result<(Outcome, Fit), ReplayError> {
+        self.fits(trace, false)?;
+        let lease = lease();
+        let options = trace.header.options.clone();
+        Ok(self.guided_on(&lease, trace.seed(), options, trace.choices.clone()))
+    }
+
+    /// Follows the first `count` choices of a trace (`usize::MAX`: all) as long as they fit, then lets the trace's own
+    /// strategy go on from `seed`: a way to look at what else can happen after the same beginning.
+    pub fn replay_prefix(
+        &self,
+        trace: &Trace,
+        count: usize,
+        seed: u64,
+    ) -> Result<(Outcome, Fit), ReplayError> {
+        self.fits(trace, false)?;
+        let lease = lease();
+        lease.executor().beat.seed(trace.seed());
+        let options = trace.header.options.clone();
+        let draw = Draw::new(options.walk, Rng::new(seed, 1));
+        self.execute_from(&lease, options, Source::Follow(Follow::prefix(trace, count, draw)), false);
+        let world = lease.executor().world();
+        let fit = match &world.source {
+            Source::Follow(follow) => follow.fit(),
+            Source::Draw(_) => world.fit.clone().unwrap_or_default(),
+        };
+        Ok((self.outcome(&lease, trace.seed()), fit))
+    }
+
+    /// Runs with those choices where they are on offer.
+    pub(crate) fn guided_on(
+        &self,
+        lease: &Lease,
+        seed: u64,
+        options: Options,
+        entries: Vec<Entry>,
+    ) -> (Outcome, Fit) {
+        lease.executor().beat.seed(seed);
+        self.execute_from(lease, options, Source::Follow(Follow::guided(entries)), false);
+        let fit = match &lease.executor().world().source {
+            Source::Follow(follow) => follow.fit(),
+            Source::Draw(_) => Fit::default(),
+        };
+        (self.outcome(lease, seed), fit)
+    }
+
+    fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
+        self.fits(trace, true)?;
+        let options = trace.header.options.clone();
+        lease.executor().beat.seed(trace.seed());
+        self.execute_from(lease, options, Source::Follow(Follow::new(trace)), log);
+        let world = lease.executor().world();
+        if let Some(mismatch) = world.mismatch.take() {
+            return Err(ReplayError::Differs(mismatch));
+        }
+        if let Source::Follow(follow) = &world.source {
+            follow.end(world.digests.len()).map_err(ReplayError::Differs)?;
+        }
+        let outcome = self.outcome(lease, trace.seed());
+        compare(&outcome.trace.outcome, &trace.outcome).map_err(ReplayError::Differs)?;
+        Ok(outcome)
+    }
+
+    fn fits(&self, trace: &Trace, strictly: bool) -> Result<(), ReplayError> {
+        let header = &trace.header;
+        let other = |what: &str, theirs: &str, ours: &str| {
+            Err(ReplayError::Other(format!(
+                "the trace was recorded with {what} {theirs}, this is {ours}: replay it with the program that recorded it"
+            )))
+        };
+        if strictly && header.pirn != env!("CARGO_PKG_VERSION") {
+            return other("pirn", &header.pirn, env!("CARGO_PKG_VERSION"));
+        }
+        if header.program != self.name {
+            return other("the program", &header.program, &self.name);
+        }
+        if header.args != self.args {
+            return other("the arguments", &format!("{:?}", header.args), &format!("{:?}", self.args));
+        }
+        let hosts: Vec<&String> = self.hosts.iter().map(|(name, _)| name).collect();
+        if header.hosts.iter().ne(hosts.iter().copied()) {
+            return other("the hosts", &format!("{:?}", header.hosts), &format!("{hosts:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// The first way in which an outcome differs from the recorded one.
+fn compare(now: &Summary, recorded: &Summary) -> Result<(), Mismatch> {
+    let differs = |what: &str, now: &dyn fmt::Display, recorded: &dyn fmt::Display| {
+        Err(Mismatch::new(format!("{what}: recorded {recorded}, now {now}")))
+    };
+    if now.points != recorded.points {
+        return differs("the number of points", &now.points, &recorded.points);
+    }
+    if now.events != recorded.events {
+        return differs("the number of events", &now.events, &recorded.events);
+    }
+    if now.digest != recorded.digest {
+        let (now, recorded) = (format!("{:#x}", now.digest), format!("{:#x}", recorded.digest));
+        return differs("the digest of the events", &now, &recorded);
+    }
+    if now.verdict != recorded.verdict {
+        return differs("the verdict", &now.verdict, &recorded.verdict);
+    }
+    if now.message != recorded.message {
+        return differs("the verdict's message", &now.message, &recorded.message);
+    }
+    Ok(())
+}
