@@ -1,10 +1,10 @@
-//! The three parts of a driver over an epoll set.
+//! The three parts of a driver over an epoll set. The first one serves a ring as well.
 
 use std::io;
 use std::sync::{Arc, Weak};
 
 use super::set::Set;
-use super::socket::{Direction, Socket, Stage};
+use super::socket::{Direction, Home, Socket, Stage};
 use super::sys::Limit;
 use super::thread;
 use crate::os::file::handle::play_now;
@@ -17,13 +17,7 @@ use crate::os::{
 pub(super) fn parts(set: Arc<Set>, files: Arc<Pool>, config: &DriverConfig) -> DriverParts {
     let batch = config.batch.max(1);
     DriverParts {
-        submit: Box::new(EpollSubmit {
-            set: Arc::clone(&set),
-            stage: Stage::default(),
-            homes: Vec::new(),
-            files,
-            sink: Arc::clone(&set) as Arc<dyn Sink>,
-        }),
+        submit: Box::new(Submitter::new(set.clone(), files, set.clone())),
         reap: Box::new(EpollReap {
             set: Arc::clone(&set),
             batch,
@@ -35,38 +29,41 @@ pub(super) fn parts(set: Arc<Set>, files: Arc<Pool>, config: &DriverConfig) -> D
     }
 }
 
-struct EpollSubmit {
-    set: Arc<Set>,
+/// The owner's half, on either live machine.
+pub(in crate::os) struct Submitter {
+    home: Arc<dyn Home>,
     stage: Stage,
     /// Where the pending op of a slot waits, for its cancel. Stale entries stay until their slot is used again.
-    homes: Vec<Option<Home>>,
+    places: Vec<Option<Place>>,
     /// The machine's side threads, and this driver as they see it.
     files: Arc<Pool>,
     sink: Arc<dyn Sink>,
 }
 
-struct Home {
+struct Place {
     generation: u32,
     direction: Direction,
     socket: Weak<dyn Descriptor>,
 }
 
-impl EpollSubmit {
-    fn note(&mut self, token: Token, home: Home) {
-        let slot = token.slot() as usize;
-        if self.homes.len() <= slot {
-            self.homes.resize_with(slot + 1, || None);
-        }
-        self.homes[slot] = Some(home);
+impl Submitter {
+    pub(in crate::os) fn new(home: Arc<dyn Home>, files: Arc<Pool>, sink: Arc<dyn Sink>) -> Self {
+        Self { home, stage: Stage::default(), places: Vec::new(), files, sink }
     }
 
-    fn home(&mut self, token: Token) -> Option<Home> {
-        let entry = self.homes.get_mut(token.slot() as usize)?;
+    fn note(&mut self, token: Token, place: Place) {
+        let slot = token.slot() as usize;
+        if self.places.len() <= slot {
+            self.places.resize_with(slot + 1, || None);
+        }
+        self.places[slot] = Some(place);
+    }
+
+    fn place(&mut self, token: Token) -> Option<Place> {
+        let entry = self.places.get_mut(token.slot() as usize)?;
         if entry.as_ref()?.generation == token.generation() { entry.take() } else { None }
     }
-}
 
-impl EpollSubmit {
     /// A read or write that needs no wait is made here, everything else about files by a side thread.
     fn submit_file(&mut self, token: Token, mut op: FileOp) -> Submitted {
         if let Some((result, yielded)) = play_now(&mut op) {
@@ -81,7 +78,7 @@ impl EpollSubmit {
     }
 }
 
-impl Submit for EpollSubmit {
+impl Submit for Submitter {
     fn submit(&mut self, token: Token, op: Op) -> Submitted {
         let op = match op {
             Op::File(op) => return self.submit_file(token, op),
@@ -94,21 +91,21 @@ impl Submit for EpollSubmit {
             Err(error) => return Submitted::Done(refused(token, op, error)),
         };
         let direction = Direction::of(&op);
-        let submitted = socket.submit(&self.set, token, op, &mut self.stage);
+        let submitted = socket.submit(&self.home, token, op, &mut self.stage);
         if matches!(submitted, Submitted::Pending) {
-            let home = Home { generation: token.generation(), direction, socket: Arc::downgrade(&fd) };
-            self.note(token, home);
+            let place = Place { generation: token.generation(), direction, socket: Arc::downgrade(&fd) };
+            self.note(token, place);
         }
         submitted
     }
 
     fn cancel(&mut self, token: Token) {
-        if let Some(home) = self.home(token)
-            && let Some(fd) = home.socket.upgrade()
+        if let Some(place) = self.place(token)
+            && let Some(fd) = place.socket.upgrade()
             && let Ok(socket) = Socket::of(&fd)
-            && let Some((completion, held)) = socket.cancel(home.direction, token)
+            && let Some((completion, held)) = socket.cancel(place.direction, token)
         {
-            self.set.stage(completion);
+            self.sink.deliver(completion);
             drop(held);
             return;
         }

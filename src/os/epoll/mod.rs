@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `set.rs` | one epoll set: registrations with generations, staged completions, the eventfd |
+//! | `set.rs` | one epoll set: who is registered, staged completions, the eventfd |
+//! | `registry.rs` | registrations with generations |
 //! | `side.rs` | one direction of a socket: what is known of its readiness, and the ops that wait for it |
 //! | `socket.rs` | the descriptor: two sides and their home set |
 //! | `driver.rs` | the three parts of a driver over a set |
@@ -38,6 +39,7 @@ use super::{sys as calls, thread};
 use crate::time::Instant;
 
 mod driver;
+mod registry;
 mod set;
 mod side;
 mod socket;

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Weak;
 
+use super::registry::Registry;
+use super::socket::{Home, Want, Wants};
 use super::sys;
 use crate::os::file::pool::Sink;
 use crate::os::{Completion, Descriptor, Fd, Unpark};
@@ -23,50 +25,11 @@ pub(super) struct Set {
     staged: Mutex<Staged>,
 }
 
-/// The registered sockets. A key is an index and the entry's generation, so an event of a socket that has gone finds nobody.
-#[derive(Debug, Default)]
-struct Registry {
-    entries: Vec<Entry>,
-    free: Vec<u32>,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    generation: u32,
-    socket: Option<Weak<dyn Descriptor>>,
-}
-
 #[derive(Debug, Default)]
 struct Staged {
     completions: VecDeque<Completion>,
     /// Somebody is about to block in the set, or does: staging must interrupt that.
     blocking: bool,
-}
-
-impl Registry {
-    fn entry(&mut self, key: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(key as u32 as usize).filter(|entry| entry.generation == (key >> 32) as u32)
-    }
-
-    fn insert(&mut self, socket: Weak<dyn Descriptor>) -> u64 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry { generation: 0, socket: None });
-            (self.entries.len() - 1) as u32
-        });
-        let entry = &mut self.entries[index as usize];
-        entry.socket = Some(socket);
-        u64::from(entry.generation) << 32 | u64::from(index)
-    }
-
-    fn remove(&mut self, key: u64) -> Option<Weak<dyn Descriptor>> {
-        let entry = self.entry(key)?;
-        let socket = entry.socket.take()?;
-        // One bit short, so that no key is `WAKE`.
-        entry.generation = (entry.generation + 1) & 0x7fff_ffff;
-        self.free.push(key as u32);
-        Some(socket)
-    }
 }
 
 impl Set {
@@ -77,41 +40,8 @@ impl Set {
             registry: Mutex::default(),
             staged: Mutex::default(),
         };
-        sys::add(&set.epoll, std::os::fd::AsRawFd::as_raw_fd(&set.event), libc::EPOLLIN as u32, WAKE)?;
+        sys::add(&set.epoll, set.event.as_raw_fd(), libc::EPOLLIN as u32, WAKE)?;
         Ok(set)
-    }
-
-    /// Registers a socket and returns its key. Fails once the set's driver is gone.
-    pub(super) fn register(&self, fd: RawFd, socket: Weak<dyn Descriptor>, events: u32) -> io::Result<u64> {
-        let key = {
-            let mut registry = self.registry.lock();
-            if registry.closed {
-                return Err(io::Error::other(
-                    "the driver of this socket's worker is gone: its runtime was shut down",
-                ));
-            }
-            registry.insert(socket)
-        };
-        if let Err(error) = sys::add(&self.epoll, fd, events, key) {
-            let socket = self.registry.lock().remove(key);
-            drop(socket);
-            return Err(error);
-        }
-        Ok(key)
-    }
-
-    /// Watches a registered socket for other events.
-    pub(super) fn modify(&self, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
-        sys::modify(&self.epoll, fd, events, key)
-    }
-
-    /// Forgets a socket that is about to close. `open_elsewhere`: closing it will not take it out of the set.
-    pub(super) fn deregister(&self, fd: RawFd, key: u64, open_elsewhere: bool) {
-        if open_elsewhere {
-            sys::delete(&self.epoll, fd);
-        }
-        let socket = self.registry.lock().remove(key);
-        drop(socket);
     }
 
     /// Appends the sockets that the events are for, as far as they live.
@@ -119,11 +49,7 @@ impl Set {
         let mut registry = self.registry.lock();
         for event in events {
             let (key, bits) = (event.u64, event.events);
-            if let Some(Entry { socket: Some(socket), .. }) = registry.entry(key)
-                && let Some(fd) = socket.upgrade()
-            {
-                ready.push((fd, bits));
-            }
+            ready.extend(registry.get(key).map(|fd| (fd, bits)));
         }
     }
 
@@ -161,9 +87,39 @@ impl Set {
 
     /// The driver is gone: no registration from now on. Returns who was registered.
     pub(super) fn close(&self) -> Vec<Fd> {
-        let mut registry = self.registry.lock();
-        registry.closed = true;
-        registry.entries.iter().filter_map(|entry| entry.socket.as_ref()?.upgrade()).collect()
+        self.registry.lock().close()
+    }
+}
+
+/// The events that mean `wants`.
+fn events(wants: Wants) -> u32 {
+    let read = wants.has(Want::Bytes) || wants.has(Want::Connections);
+    let write = wants.has(Want::Writable);
+    let bits = |on: bool, bits: u32| if on { bits } else { 0 };
+    bits(read, sys::READ) | bits(write, sys::WRITE)
+}
+
+impl Home for Set {
+    fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64> {
+        let key = self.registry.lock().insert(socket)?;
+        if let Err(error) = sys::add(&self.epoll, fd, events(Wants::default().with(want)), key) {
+            let socket = self.registry.lock().remove(key);
+            drop(socket);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()> {
+        sys::modify(&self.epoll, fd, events(others.with(want)), key)
+    }
+
+    fn leave(&self, fd: OwnedFd, key: u64, _watched: Wants, open_elsewhere: bool) {
+        if open_elsewhere {
+            sys::delete(&self.epoll, fd.as_raw_fd());
+        }
+        let socket = self.registry.lock().remove(key);
+        drop(socket);
     }
 }
 

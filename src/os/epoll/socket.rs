@@ -1,14 +1,13 @@
-//! A socket of the epoll machine: two sides, and the set it is registered in.
+//! A socket of a live machine: two sides, and the set or ring that tells of their edges.
 
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-use super::set::Set;
 use super::side::{self, Side, Waiting};
 use super::sys::{BROKEN, READ, WRITE};
 use crate::os::sys::{self as calls, retry};
@@ -16,8 +15,9 @@ use crate::os::{Completion, Descriptor, Fd, Op, Submitted, Token};
 use crate::sync::Mutex;
 
 /// A socket. Closed when the last reference goes; a waiting op holds one.
-pub(super) struct Socket {
-    fd: OwnedFd,
+pub(in crate::os) struct Socket {
+    /// None only while it is dropped.
+    fd: Option<OwnedFd>,
     /// Its open file may live on elsewhere (taken over, or duplicated), so closing does not end a registration.
     open_elsewhere: AtomicBool,
     read: Mutex<Side>,
@@ -27,14 +27,49 @@ pub(super) struct Socket {
 
 #[derive(Debug, Default)]
 struct Registration {
-    home: Option<(Arc<Set>, u64)>,
-    /// The events the home set watches for.
-    events: u32,
+    home: Option<(Arc<dyn Home>, u64)>,
+    /// What the home has watched for.
+    watched: Wants,
+}
+
+/// What a side wants to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::os) enum Want {
+    /// That a write may move something.
+    Writable = 1,
+    /// The bytes themselves if the home can receive ahead, else that a read may move something.
+    Bytes = 2,
+    /// The connections themselves if the home can accept ahead, else that there may be one.
+    Connections = 4,
+}
+
+/// A set of these.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::os) struct Wants(u8);
+
+impl Wants {
+    pub(in crate::os) fn with(self, want: Want) -> Self {
+        Self(self.0 | want as u8)
+    }
+
+    pub(in crate::os) fn has(self, want: Want) -> bool {
+        self.0 & want as u8 != 0
+    }
+}
+
+/// Who tells sockets of their edges: an epoll set, or a ring. What is ready when the watch begins counts as an edge.
+pub(in crate::os) trait Home: Send + Sync + fmt::Debug {
+    /// Registers a socket, watches for one thing and returns the registration's key.
+    fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
+    /// Watches for one thing besides the `others`, anew if that ended.
+    fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()>;
+    /// Forgets a socket, which closes. `open_elsewhere`: its open file may live on.
+    fn leave(&self, fd: OwnedFd, key: u64, watched: Wants, open_elsewhere: bool);
 }
 
 /// One of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(in crate::os) enum Direction {
     Read,
     Write,
 }
@@ -50,9 +85,21 @@ impl Direction {
     }
 }
 
+impl Want {
+    /// What an op that has to wait waits for.
+    fn of(op: &Op) -> Self {
+        match op {
+            Op::Accept { .. } => Self::Connections,
+            Op::Recv { .. } => Self::Bytes,
+            Op::Connect { .. } | Op::Send { .. } => Self::Writable,
+            Op::File(_) => unreachable!("{}", side::NO_SOCKET),
+        }
+    }
+}
+
 /// What playing needs besides the side; kept from one look to the next.
 #[derive(Debug, Default)]
-pub(super) struct Stage {
+pub(in crate::os) struct Stage {
     /// Receives land here first: a socket that waits holds no buffer.
     pub(super) scratch: Vec<u8>,
     /// References of finished ops, dropped when no lock is held.
@@ -60,14 +107,14 @@ pub(super) struct Stage {
 }
 
 /// A socket that accept returned.
-pub(super) fn fresh(fd: OwnedFd) -> Fd {
+pub(in crate::os) fn fresh(fd: OwnedFd) -> Fd {
     Arc::new(Socket::new(fd, false))
 }
 
 impl Socket {
-    pub(super) fn new(fd: OwnedFd, open_elsewhere: bool) -> Self {
+    pub(in crate::os) fn new(fd: OwnedFd, open_elsewhere: bool) -> Self {
         Self {
-            fd,
+            fd: Some(fd),
             open_elsewhere: AtomicBool::new(open_elsewhere),
             read: Mutex::new(Side::new()),
             write: Mutex::new(Side::new()),
@@ -76,16 +123,20 @@ impl Socket {
     }
 
     /// The socket behind a descriptor of this machine.
-    pub(super) fn of(fd: &Fd) -> io::Result<&Self> {
+    pub(in crate::os) fn of(fd: &Fd) -> io::Result<&Self> {
         fd.as_any().downcast_ref().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("{fd:?} belongs to another machine than epoll: use it with the one that made it"),
+                format!("{fd:?} belongs to no live machine: use it with the one that made it"),
             )
         })
     }
 
-    pub(super) fn try_recv(&self, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>> {
+    pub(in crate::os) fn try_recv(
+        &self,
+        into: &mut [IoSliceMut<'_>],
+        peek: bool,
+    ) -> io::Result<Option<usize>> {
         let asked = into.iter().map(|slice| slice.len()).sum();
         if asked == 0 {
             return Ok(Some(0));
@@ -102,7 +153,7 @@ impl Socket {
         Ok(count)
     }
 
-    pub(super) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let asked = from.iter().map(|slice| slice.len()).sum();
         let mut side = self.write.lock();
         if side.known_idle() || side.waits() {
@@ -116,7 +167,7 @@ impl Socket {
         Ok(count)
     }
 
-    pub(super) fn try_accept(&self) -> io::Result<Option<(Fd, SocketAddr)>> {
+    pub(in crate::os) fn try_accept(&self) -> io::Result<Option<(Fd, SocketAddr)>> {
         let mut side = self.read.lock();
         if side.known_idle() {
             return Ok(None);
@@ -128,9 +179,15 @@ impl Socket {
         Ok(accepted)
     }
 
-    /// Plays an op now if it may, else leaves it here until an event of the home set, which is `set` if there is none yet.
-    pub(super) fn submit(&self, set: &Arc<Set>, token: Token, op: Op, stage: &mut Stage) -> Submitted {
-        let direction = Direction::of(&op);
+    /// Plays an op now if it may, else leaves it here until its home has something, which is `home` if there is none yet.
+    pub(in crate::os) fn submit(
+        &self,
+        home: &Arc<dyn Home>,
+        token: Token,
+        op: Op,
+        stage: &mut Stage,
+    ) -> Submitted {
+        let (direction, want) = (Direction::of(&op), Want::of(&op));
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
         if side.ready
@@ -143,7 +200,7 @@ impl Socket {
         }
         if !side.armed {
             // An edge for what became ready since the call comes with the registration.
-            if let Err(error) = self.arm(set, direction, waiting.fd()) {
+            if let Err(error) = self.arm(home, want, waiting.fd()) {
                 drop(side);
                 let (mut completion, _) = waiting.cancelled();
                 completion.result = Err(error);
@@ -156,13 +213,13 @@ impl Socket {
     }
 
     /// Takes a waiting op out. `None`: it has resolved, and its completion is under way.
-    pub(super) fn cancel(&self, direction: Direction, token: Token) -> Option<(Completion, Fd)> {
+    pub(in crate::os) fn cancel(&self, direction: Direction, token: Token) -> Option<(Completion, Fd)> {
         let waiting = self.side(direction).lock().remove(token)?;
         Some(waiting.cancelled())
     }
 
     /// Plays what waits for an event.
-    pub(super) fn event(&self, bits: u32, stage: &mut Stage, out: &mut Vec<Completion>) {
+    pub(in crate::os) fn event(&self, bits: u32, stage: &mut Stage, out: &mut Vec<Completion>) {
         for (direction, mask) in [(Direction::Read, READ | BROKEN), (Direction::Write, WRITE | BROKEN)] {
             if bits & mask != 0 {
                 let mut side = self.side(direction).lock();
@@ -175,13 +232,17 @@ impl Socket {
     }
 
     /// The home set is gone: the next op registers anew. What waited is dropped; the runtime has cancelled all it had.
-    pub(super) fn orphan(&self) {
-        let home = std::mem::take(&mut *self.registration.lock()).home;
-        drop(home);
+    pub(in crate::os) fn orphan(&self) {
+        let old = std::mem::take(&mut *self.registration.lock());
+        drop(old);
         for side in [&self.read, &self.write] {
             let old = std::mem::replace(&mut *side.lock(), Side::new());
             drop(old);
         }
+    }
+
+    fn open(&self) -> &OwnedFd {
+        self.fd.as_ref().expect("a socket is open until it is dropped")
     }
 
     fn side(&self, direction: Direction) -> &Mutex<Side> {
@@ -191,29 +252,24 @@ impl Socket {
         }
     }
 
-    /// Has the home set report a side's edges.
-    fn arm(&self, set: &Arc<Set>, direction: Direction, this: &Fd) -> io::Result<()> {
-        let wanted = match direction {
-            Direction::Read => READ,
-            Direction::Write => WRITE,
-        };
+    /// Has the home watch for what a side waits for.
+    fn arm(&self, home: &Arc<dyn Home>, want: Want, this: &Fd) -> io::Result<()> {
         let mut registration = self.registration.lock();
-        let events = registration.events | wanted;
         match &registration.home {
-            Some((home, key)) => home.modify(self.raw(), events, *key)?,
+            Some((home, key)) => home.watch(self.raw(), *key, want, registration.watched)?,
             None => {
-                let key = set.register(self.raw(), Arc::downgrade(this), events)?;
-                registration.home = Some((Arc::clone(set), key));
+                let key = home.enter(self.raw(), Arc::downgrade(this), want)?;
+                registration.home = Some((Arc::clone(home), key));
             }
         }
-        registration.events = events;
+        registration.watched = registration.watched.with(want);
         Ok(())
     }
 }
 
 impl Descriptor for Socket {
     fn raw(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.open().as_raw_fd()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -221,7 +277,7 @@ impl Descriptor for Socket {
     }
 
     fn duplicate(&self) -> io::Result<OwnedFd> {
-        let fd = self.fd.as_fd().try_clone_to_owned()?;
+        let fd = self.open().try_clone()?;
         // Relaxed: whoever drops the last reference has synchronised with all who had one.
         self.open_elsewhere.store(true, Ordering::Relaxed);
         Ok(fd)
@@ -230,8 +286,11 @@ impl Descriptor for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some((home, key)) = self.registration.get_mut().home.take() {
-            home.deregister(self.fd.as_raw_fd(), key, *self.open_elsewhere.get_mut());
+        let registration = self.registration.get_mut();
+        if let Some((home, key)) = registration.home.take()
+            && let Some(fd) = self.fd.take()
+        {
+            home.leave(fd, key, registration.watched, *self.open_elsewhere.get_mut());
         }
     }
 }
