@@ -140,7 +140,9 @@ impl World {
             },
             Op::Accept { .. } => match self.accept(socket) {
                 Ok(None) => return Played::Waits,
-                Ok(Some((accepted, peer))) => (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer)),
+                Ok(Some((accepted, peer))) => {
+                    (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer.into()))
+                }
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
             Op::Connect { .. } => match self.connected(socket) {
@@ -274,7 +276,7 @@ impl Submit for Handle {
             Err(error) => return failed(token, op, error.raw_os_error().unwrap_or(libc::EBADF)),
         };
         if let Op::Connect { address, .. } = &op {
-            let address = *address;
+            let Ok(address) = address.clone().ip() else { return failed(token, op, libc::EAFNOSUPPORT) };
             if let Err(errno) = world.connect_socket(socket, address) {
                 return failed(token, op, errno);
             }

@@ -2,12 +2,16 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{OwnedFd, RawFd};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pirn::os::{Descriptor, DriverConfig, DriverParts, Fd, Os, SocketOption, ThreadHandle, ThreadSpec};
+use pirn::os::{
+    Address, Descriptor, DriverConfig, DriverParts, Fd, Os, RecvMessage, SendMessage, SocketKind,
+    SocketOption, ThreadHandle, ThreadSpec,
+};
 use pirn::time::Instant;
 
 use crate::clock::WALL_START;
@@ -62,6 +66,10 @@ pub(crate) fn socket_of(fd: &Fd) -> io::Result<u32> {
 
 fn error(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno)
+}
+
+fn unsupported(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("the simulated machine has no such thing as {what}"))
 }
 
 /// The machine of the calling simulated thread's host.
@@ -165,16 +173,28 @@ impl Os for SimOs {
         Ok(crate::driver::driver(config))
     }
 
-    fn socket(&self, _like: SocketAddr) -> io::Result<Fd> {
+    fn socket(&self, kind: SocketKind) -> io::Result<Fd> {
         let executor = here("Os::socket");
         executor.os_point();
         let world = executor.world();
         let host = world.my_host();
+        if !matches!(kind, SocketKind::TcpV4 | SocketKind::TcpV6) {
+            return Err(unsupported("this kind of socket"));
+        }
         let socket = world.open_socket(host).map_err(error)?;
         Ok(SimFd::open(world, socket))
     }
 
-    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()> {
+    fn socket_pair(&self, _kind: SocketKind) -> io::Result<(Fd, Fd)> {
+        Err(unsupported("a pair of sockets"))
+    }
+
+    fn pipe(&self) -> io::Result<(Fd, Fd)> {
+        Err(unsupported("a pipe"))
+    }
+
+    fn bind(&self, fd: &Fd, address: &Address) -> io::Result<()> {
+        let address = address.clone().ip()?;
         Self::call(fd, "Os::bind", |world, socket| world.bind_socket(socket, address))
     }
 
@@ -182,14 +202,14 @@ impl Os for SimOs {
         Self::call(fd, "Os::listen", |world, socket| world.listen_socket(socket, backlog))
     }
 
-    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+    fn local_addr(&self, fd: &Fd) -> io::Result<Address> {
         Self::call(fd, "Os::local_addr", |world, socket| {
-            Ok(world.net.socket(socket).local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))))
+            Ok(world.net.socket(socket).local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))).into())
         })
     }
 
-    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
-        Self::call(fd, "Os::peer_addr", |world, socket| world.peer(socket))
+    fn peer_addr(&self, fd: &Fd) -> io::Result<Address> {
+        Self::call(fd, "Os::peer_addr", |world, socket| world.peer(socket).map(Address::Ip))
     }
 
     fn shutdown(&self, fd: &Fd, how: Shutdown) -> io::Result<()> {
@@ -247,10 +267,10 @@ impl Os for SimOs {
         })
     }
 
-    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>> {
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, Address)>> {
         Self::call(fd, "Os::try_accept", |world, socket| {
             let accepted = world.accept(socket)?;
-            Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer)))
+            Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer.into())))
         })
     }
 
@@ -271,6 +291,43 @@ impl Os for SimOs {
             io::ErrorKind::Unsupported,
             "a real descriptor can't be taken over by the simulator: open the file through pirn::fs",
         ))
+    }
+
+    fn try_recv_batch(
+        &self,
+        _fd: &Fd,
+        _batch: &mut [RecvMessage<'_>],
+        _peek: bool,
+    ) -> io::Result<Option<usize>> {
+        Err(unsupported("a datagram"))
+    }
+
+    fn try_send_batch(&self, _fd: &Fd, _batch: &[SendMessage<'_>]) -> io::Result<Option<usize>> {
+        Err(unsupported("a datagram"))
+    }
+
+    fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let executor = here("Os::lookup");
+        executor.os_point();
+        match crate::entry::lookup(host) {
+            Some(address) => Ok(vec![address]),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("there is no host `{host}` in this simulation"),
+            )),
+        }
+    }
+
+    fn signal(&self, _number: i32) -> io::Result<Fd> {
+        Err(unsupported("a signal"))
+    }
+
+    fn start_child(&self, _command: &mut Command) -> io::Result<(Child, Fd)> {
+        Err(unsupported("a child process"))
+    }
+
+    fn signal_child(&self, _child: &Fd, _number: i32) -> io::Result<()> {
+        Err(unsupported("a child process"))
     }
 }
 

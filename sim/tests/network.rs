@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use pirn::net::{TcpListener, TcpStream};
-use pirn::os::{Completion, DriverConfig, DriverParts, Fd, Op, Os, Submitted, Token, Wait, Yielded};
+use pirn::os::{
+    Completion, DriverConfig, DriverParts, Fd, Op, Os, SocketKind, Submitted, Token, Wait, Yielded,
+};
 use pirn_sim::{Explore, Faults, Network, Preempt, Simulation, host_addr};
 
 fn explore(simulation: &Simulation, seeds: u64) {
@@ -36,12 +38,12 @@ impl Raw {
     }
 
     fn socket(&self) -> Fd {
-        self.os.socket(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap()
+        self.os.socket(SocketKind::TcpV4).unwrap()
     }
 
     fn listener(&self, port: u16) -> Fd {
         let fd = self.socket();
-        self.os.bind(&fd, SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+        self.os.bind(&fd, &SocketAddr::from(([0, 0, 0, 0], port)).into()).unwrap();
         self.os.listen(&fd, 16).unwrap();
         fd
     }
@@ -71,7 +73,7 @@ impl Raw {
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Fd> {
         let fd = self.socket();
-        self.run(Op::Connect { fd: Arc::clone(&fd), address }).result?;
+        self.run(Op::Connect { fd: Arc::clone(&fd), address: address.into() }).result?;
         Ok(fd)
     }
 
@@ -79,7 +81,7 @@ impl Raw {
         let completion = self.run(Op::Accept { fd: Arc::clone(fd) });
         completion.result?;
         match completion.yielded {
-            Yielded::Accepted(fd, peer) => Ok((fd, peer)),
+            Yielded::Accepted(fd, peer) => Ok((fd, peer.ip()?)),
             other => panic!("{other:?}"),
         }
     }
@@ -137,7 +139,7 @@ fn bytes_arrive_once_and_in_order_then_the_end() {
             let listener = raw.listener(80);
             let (stream, peer) = raw.accept(&listener).unwrap();
             assert_eq!(peer.ip(), host_addr("client"));
-            assert_eq!(raw.os.peer_addr(&stream).unwrap(), peer);
+            assert_eq!(raw.os.peer_addr(&stream).unwrap(), peer.into());
             let all = raw.recv_to_end(&stream).unwrap();
             assert_eq!(all, (0..5000u32).map(|n| n as u8).collect::<Vec<_>>());
             // Half closed: this direction goes on.
@@ -192,18 +194,18 @@ fn addresses_and_descriptors_run_out_as_on_linux() {
         let listener = raw.listener(80);
         assert_eq!(listener.raw(), 3);
         let taken = raw.socket();
-        let error = os.bind(&taken, SocketAddr::from(([0, 0, 0, 0], 80))).unwrap_err();
+        let error = os.bind(&taken, &SocketAddr::from(([0, 0, 0, 0], 80)).into()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRINUSE));
-        let error = os.bind(&taken, SocketAddr::from(([10, 9, 9, 9], 80))).unwrap_err();
+        let error = os.bind(&taken, &SocketAddr::from(([10, 9, 9, 9], 80)).into()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
         let third = raw.socket();
         assert_eq!(third.raw(), 5);
-        let error = os.socket(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap_err();
+        let error = os.socket(SocketKind::TcpV4).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
         drop(taken);
         assert_eq!(raw.socket().raw(), 4);
-        os.bind(&third, SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
-        assert!(os.local_addr(&third).unwrap().port() >= 49152);
+        os.bind(&third, &SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
+        assert!(os.local_addr(&third).unwrap().ip().unwrap().port() >= 49152);
         assert_eq!(pirn_sim::open_descriptors(), 2);
     });
     explore(&simulation, 20);

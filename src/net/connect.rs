@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::TcpStream;
 use crate::io::{InFlight, Port, Started};
-use crate::os::Op;
+use crate::os::{Op, SocketKind};
 
 /// An attempt in flight; dropped, it is cancelled, and its socket closes with it.
 struct Attempt {
@@ -30,8 +30,8 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     let port = super::port()?;
-    let fd = port.os().socket(address)?;
-    let completion = match port.start(Op::Connect { fd: Arc::clone(&fd), address }) {
+    let fd = port.os().socket(SocketKind::tcp(address))?;
+    let completion = match port.start(Op::Connect { fd: Arc::clone(&fd), address: address.into() }) {
         Started::Done(completion) => completion,
         Started::InFlight(token) => {
             let mut attempt = Attempt { port: Arc::clone(&port), op: Some(InFlight::new(token)) };

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::waiters::Waiters;
 use super::{TcpStream, ToSocketAddrs, addr};
 use crate::io::{InFlight, Polled, Port, Started, Wakers, locked};
-use crate::os::{Completion, Fd, Op, SocketOption, Yielded};
+use crate::os::{Address, Completion, Fd, Op, SocketKind, SocketOption, Yielded};
 use crate::sync::Mutex;
 
 /// How a listener is made.
@@ -75,14 +75,14 @@ impl ListenOptions {
     fn listen(self, address: SocketAddr) -> io::Result<TcpListener> {
         let port = super::port()?;
         let os = port.os();
-        let fd = os.socket(address)?;
+        let fd = os.socket(SocketKind::tcp(address))?;
         if self.reuse_address {
             os.set_option(&fd, SocketOption::ReuseAddress(true))?;
         }
         if self.reuse_port {
             os.set_option(&fd, SocketOption::ReusePort(true))?;
         }
-        os.bind(&fd, address)?;
+        os.bind(&fd, &address.into())?;
         os.listen(&fd, self.backlog)?;
         Ok(TcpListener::new(fd, port))
     }
@@ -174,7 +174,7 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.port.os().local_addr(&self.fd)
+        self.port.os().local_addr(&self.fd)?.ip()
     }
 
     /// Hops a packet may take (IP_TTL), which accepted connections inherit.
@@ -211,7 +211,10 @@ impl TcpListener {
     fn poll_once(&self) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let answer =
             locked(&self.accept, &self.all, |side, wakers| side.step(self.port.as_ref(), &self.fd, wakers));
-        answer.map_ok(|(fd, peer)| (TcpStream::new(fd, Arc::clone(&self.port)), peer))
+        answer.map(|answer| {
+            let (fd, peer) = answer?;
+            Ok((TcpStream::new(fd, Arc::clone(&self.port)), peer.ip()?))
+        })
     }
 }
 
@@ -221,7 +224,7 @@ impl AcceptSide {
         port: &dyn Port,
         fd: &Fd,
         wakers: &mut Wakers<'_>,
-    ) -> ControlFlow<Poll<io::Result<(Fd, SocketAddr)>>> {
+    ) -> ControlFlow<Poll<io::Result<(Fd, Address)>>> {
         loop {
             let completion = match &self.op {
                 Some(op) => match op.poll(port, wakers) {
@@ -250,7 +253,7 @@ impl AcceptSide {
     }
 }
 
-fn connection(completion: Completion) -> io::Result<(Fd, SocketAddr)> {
+fn connection(completion: Completion) -> io::Result<(Fd, Address)> {
     completion.result?;
     match completion.yielded {
         Yielded::Accepted(fd, peer) => Ok((fd, peer)),

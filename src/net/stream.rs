@@ -263,7 +263,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.port.os().local_addr(&self.fd)
+        self.port.os().local_addr(&self.fd)?.ip()
     }
 
     /// The address of the other side.
@@ -271,7 +271,7 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` once the connection is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.port.os().peer_addr(&self.fd)
+        self.port.os().peer_addr(&self.fd)?.ip()
     }
 
     /// Takes the error that the kernel keeps for the socket, if any (SO_ERROR).

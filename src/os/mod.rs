@@ -16,19 +16,25 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use self::address::{Address, SocketKind, UnixAddress};
+pub use self::datagram::{RecvMessage, SendMessage};
 pub use self::epoll::epoll;
 pub use self::file::FileOp;
-pub use self::op::{Completion, Op, Submitted, Token, Yielded};
+pub use self::op::{Completion, Interest, Op, Submitted, Token, Yielded};
 use crate::time::Instant;
 
+mod address;
+mod datagram;
 mod epoll;
 pub mod file;
+mod live;
 pub mod op;
+mod signal;
 mod sys;
 mod thread;
 
@@ -54,6 +60,10 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
 ///
 /// The calls here never block. `try_recv`, `try_send` and `try_accept` are the direct path of a backend whose kernel
 /// can be asked at once; they may be called from any thread. `Ok(None)` says "not now, submit an op".
+///
+/// A *stream* is a connected TCP or Unix stream socket, or an end of a pipe (or of what reads and writes like one: a terminal, an eventfd);
+/// `try_recv`, `try_send`, `Op::Recv` and `Op::Send` take them all. Datagrams go through `try_recv_batch` and `try_send_batch` on every backend, and
+/// who has to wait submits `Op::Ready`: one wait serves a batch.
 pub trait Os: Send + Sync + 'static {
     /// The name users see: `epoll`, `sim`.
     fn name(&self) -> &'static str;
@@ -76,23 +86,27 @@ pub trait Os: Send + Sync + 'static {
     /// A driver for one worker. Called on any thread; `Reap::attach` follows on the owner's.
     fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts>;
 
-    /// A TCP socket for addresses of the family of `like`.
-    fn socket(&self, like: SocketAddr) -> io::Result<Fd>;
+    /// A fresh socket.
+    fn socket(&self, kind: SocketKind) -> io::Result<Fd>;
+    /// Two connected Unix sockets.
+    fn socket_pair(&self, kind: SocketKind) -> io::Result<(Fd, Fd)>;
+    /// A pipe: its reading end, its writing end.
+    fn pipe(&self) -> io::Result<(Fd, Fd)>;
     /// Binds a socket.
-    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()>;
+    fn bind(&self, fd: &Fd, address: &Address) -> io::Result<()>;
     /// Makes a bound socket a listener.
     fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()>;
     /// The socket's own address.
-    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr>;
+    fn local_addr(&self, fd: &Fd) -> io::Result<Address>;
     /// The address of the other side.
-    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr>;
+    fn peer_addr(&self, fd: &Fd) -> io::Result<Address>;
     /// Shuts down one or both directions.
     fn shutdown(&self, fd: &Fd, how: std::net::Shutdown) -> io::Result<()>;
     /// Sets an option.
     fn set_option(&self, fd: &Fd, option: SocketOption) -> io::Result<()>;
     /// Reads an option: the same variant with the value now in force.
     fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption>;
-    /// Takes an open socket over (sets it non-blocking). The simulator refuses.
+    /// Takes an open descriptor over (sets it non-blocking). The simulator refuses.
     fn adopt(&self, fd: OwnedFd) -> io::Result<Fd>;
 
     /// Receives what is there; with `peek`, leaves it there. `Ok(Some(0))` is the end of the stream (if `into` has room).
@@ -100,7 +114,22 @@ pub trait Os: Send + Sync + 'static {
     /// Sends what fits.
     fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
     /// Accepts a connection that waits.
-    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>>;
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, Address)>>;
+    /// Receives datagrams, the first of the batch first; with `peek`, one, which stays. How many came, at least one.
+    fn try_recv_batch(&self, fd: &Fd, batch: &mut [RecvMessage<'_>], peek: bool)
+    -> io::Result<Option<usize>>;
+    /// Sends datagrams, the first of the batch first. How many left, at least one: an error belongs to the first that did not.
+    fn try_send_batch(&self, fd: &Fd, batch: &[SendMessage<'_>]) -> io::Result<Option<usize>>;
+
+    /// The addresses of a host's name, in order of preference. Blocks: for the pool of `spawn_blocking`.
+    fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+    /// A stream that brings 8 bytes when the process gets the signal, however often it came since the last (a counter in the machine's byte order).
+    /// The signal's default action ends with the first such stream, for good. Refused for signals that can't be caught.
+    fn signal(&self, number: i32) -> io::Result<Fd>;
+    /// Starts a child process. The descriptor is ready for reading when the child has ended. The simulator refuses.
+    fn start_child(&self, command: &mut std::process::Command) -> io::Result<(std::process::Child, Fd)>;
+    /// Sends a signal to a child by its descriptor: to that child, or to nobody.
+    fn signal_child(&self, child: &Fd, number: i32) -> io::Result<()>;
 
     /// Reads from a file what is in memory, from `offset` on. `None`: the next byte is not, or nobody knows: submit a
     /// `FileOp::Read`. A short count says that the rest is not in memory, or that the file ends.
@@ -182,6 +211,17 @@ pub enum Wait {
     Forever,
 }
 
+/// Who made the socket at the other end of a Unix stream, or listened there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The process; `None` if it can't be seen from here.
+    pub pid: Option<i32>,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+}
+
 /// A socket option with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -204,4 +244,26 @@ pub enum SocketOption {
     Linger(Option<u16>),
     /// SO_ERROR, an errno taken by reading it. Can't be set.
     Error(Option<i32>),
+    /// SO_BROADCAST.
+    Broadcast(bool),
+    /// IP_MULTICAST_LOOP: whether this machine receives what it sends.
+    MulticastLoopV4(bool),
+    /// IPV6_MULTICAST_LOOP.
+    MulticastLoopV6(bool),
+    /// IP_MULTICAST_TTL.
+    MulticastTtlV4(u32),
+    /// IP_ADD_MEMBERSHIP: group, address of the interface. Can't be read.
+    JoinV4(Ipv4Addr, Ipv4Addr),
+    /// IP_DROP_MEMBERSHIP. Can't be read.
+    LeaveV4(Ipv4Addr, Ipv4Addr),
+    /// IPV6_ADD_MEMBERSHIP: group, index of the interface (0: any). Can't be read.
+    JoinV6(Ipv6Addr, u32),
+    /// IPV6_DROP_MEMBERSHIP. Can't be read.
+    LeaveV6(Ipv6Addr, u32),
+    /// IPV6_V6ONLY.
+    OnlyV6(bool),
+    /// UDP_GRO: the kernel may hand out datagrams of one sender joined.
+    Gro(bool),
+    /// SO_PEERCRED. Can't be set.
+    PeerCredentials(Option<Credentials>),
 }

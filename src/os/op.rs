@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
-use super::Fd;
 use super::file::{Entry, FileOp, Stat};
+use super::{Address, Fd};
 
 /// Names an op in flight: the worker whose table it stands in, its slot there and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +60,7 @@ pub enum Op {
         /// A fresh socket.
         fd: Fd,
         /// Where to.
-        address: SocketAddr,
+        address: Address,
     },
     /// Receive up to `max` bytes into a buffer of the driver: the count, and `Yielded::Bytes`.
     Recv {
@@ -79,8 +78,25 @@ pub enum Op {
         /// Where to begin.
         from: usize,
     },
+    /// Wait until a call on the descriptor would not block, or would fail: result 0. Now, if that is so already. It may
+    /// come without a reason: who hears "not now" from the call submits another. Moves nothing, so a cancel loses nothing.
+    Ready {
+        /// Any descriptor that can be polled.
+        fd: Fd,
+        /// Which call.
+        interest: Interest,
+    },
     /// A request about files.
     File(FileOp),
+}
+
+/// Which calls an [`Op::Ready`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Reading, receiving, accepting; the end of a child.
+    Read,
+    /// Writing, sending.
+    Write,
 }
 
 /// What became of a submission.
@@ -101,7 +117,7 @@ pub enum Yielded {
     /// A buffer: received bytes, or a sent buffer handed back.
     Bytes(Vec<u8>),
     /// A connection.
-    Accepted(Fd, SocketAddr),
+    Accepted(Fd, Address),
     /// A file that was opened.
     Opened(Fd),
     /// What is known of a file.

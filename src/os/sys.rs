@@ -2,12 +2,19 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use libc::{c_int, c_void, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+use libc::{c_int, sockaddr, socklen_t};
 
-use super::SocketOption;
+pub(super) use self::address::RawAddress;
+pub(super) use self::datagram::{recv_batch, send_batch};
+pub(super) use self::options::{option, set_option};
+use super::{Address, Interest, SocketKind};
+
+mod address;
+mod datagram;
+mod options;
 
 /// The most slices one call takes (IOV_MAX).
 const SLICES: usize = 1024;
@@ -68,93 +75,57 @@ pub(super) fn random_u64() -> u64 {
     }
 }
 
-/// A socket address in the kernel's form.
-pub(super) struct RawAddress {
-    storage: sockaddr_storage,
-    length: socklen_t,
-}
-
-impl RawAddress {
-    fn empty() -> Self {
-        Self {
-            // SAFETY: `sockaddr_storage` is plain integers; zeros are a value.
-            storage: unsafe { mem::zeroed() },
-            length: mem::size_of::<sockaddr_storage>() as socklen_t,
-        }
-    }
-
-    pub(super) fn new(address: SocketAddr) -> Self {
-        let mut raw = Self::empty();
-        match address {
-            SocketAddr::V4(address) => {
-                let v4 = sockaddr_in {
-                    sin_family: libc::AF_INET as libc::sa_family_t,
-                    sin_port: address.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
-                    sin_zero: [0; 8],
-                };
-                // SAFETY: the storage is at least as large and as aligned as every address type.
-                unsafe { (&raw mut raw.storage).cast::<sockaddr_in>().write(v4) };
-                raw.length = mem::size_of::<sockaddr_in>() as socklen_t;
-            }
-            SocketAddr::V6(address) => {
-                let v6 = sockaddr_in6 {
-                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                    sin6_port: address.port().to_be(),
-                    sin6_flowinfo: address.flowinfo(),
-                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
-                    sin6_scope_id: address.scope_id(),
-                };
-                // SAFETY: as above.
-                unsafe { (&raw mut raw.storage).cast::<sockaddr_in6>().write(v6) };
-                raw.length = mem::size_of::<sockaddr_in6>() as socklen_t;
-            }
-        }
-        raw
-    }
-
-    fn decode(&self) -> io::Result<SocketAddr> {
-        let storage = &raw const self.storage;
-        match c_int::from(self.storage.ss_family) {
-            libc::AF_INET => {
-                // SAFETY: the family says that the kernel wrote this type; the storage is large and aligned enough.
-                let v4 = unsafe { storage.cast::<sockaddr_in>().read() };
-                let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
-                Ok(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
-            }
-            libc::AF_INET6 => {
-                // SAFETY: as above.
-                let v6 = unsafe { storage.cast::<sockaddr_in6>().read() };
-                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                let port = u16::from_be(v6.sin6_port);
-                Ok(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
-            }
-            family => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "an Internet address was expected, found address family {family}: only TCP sockets over IPv4 and IPv6 can be used here"
-                ),
-            )),
-        }
-    }
-
-    fn pointer(&self) -> *const sockaddr {
-        (&raw const self.storage).cast()
+/// Domain and type of a kind of socket.
+fn domain_and_type(kind: SocketKind) -> (c_int, c_int) {
+    match kind {
+        SocketKind::TcpV4 => (libc::AF_INET, libc::SOCK_STREAM),
+        SocketKind::TcpV6 => (libc::AF_INET6, libc::SOCK_STREAM),
+        SocketKind::UdpV4 => (libc::AF_INET, libc::SOCK_DGRAM),
+        SocketKind::UdpV6 => (libc::AF_INET6, libc::SOCK_DGRAM),
+        SocketKind::UnixStream => (libc::AF_UNIX, libc::SOCK_STREAM),
+        SocketKind::UnixDatagram => (libc::AF_UNIX, libc::SOCK_DGRAM),
     }
 }
 
-/// A non-blocking TCP socket of the address' family.
-pub(super) fn tcp_socket(like: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if like.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+/// A non-blocking socket.
+pub(super) fn socket(kind: SocketKind) -> io::Result<OwnedFd> {
+    let (domain, kind) = domain_and_type(kind);
     // SAFETY: no pointers; the descriptor is fresh.
-    unsafe { Ok(owned(check(libc::socket(family, kind, 0))?)) }
+    unsafe { Ok(owned(check(libc::socket(domain, kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0))?)) }
 }
 
-pub(super) fn bind(fd: RawFd, address: SocketAddr) -> io::Result<()> {
+/// Two connected non-blocking sockets.
+pub(super) fn socket_pair(kind: SocketKind) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (domain, kind) = domain_and_type(kind);
+    let mut pair = [0; 2];
+    // SAFETY: room for two descriptors, which are fresh.
+    unsafe {
+        let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        check(libc::socketpair(domain, kind, 0, pair.as_mut_ptr()))?;
+        Ok((owned(pair[0]), owned(pair[1])))
+    }
+}
+
+/// A non-blocking pipe: its reading end, its writing end.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors, which are fresh.
+    unsafe {
+        check(libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC))?;
+        Ok((owned(ends[0]), owned(ends[1])))
+    }
+}
+
+/// Whether a descriptor is a socket.
+pub(super) fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    let fd = fd.as_raw_fd();
+    options::get(fd, libc::SOL_SOCKET, libc::SO_TYPE, 0 as c_int).is_ok()
+}
+
+pub(super) fn bind(fd: RawFd, address: &Address) -> io::Result<()> {
     let raw = RawAddress::new(address);
     // SAFETY: pointer and length describe `raw`.
-    check(unsafe { libc::bind(fd, raw.pointer(), raw.length) }).map(drop)
+    check(unsafe { libc::bind(fd, raw.pointer(), raw.length()) }).map(drop)
 }
 
 pub(super) fn listen(fd: RawFd, backlog: u32) -> io::Result<()> {
@@ -164,15 +135,16 @@ pub(super) fn listen(fd: RawFd, backlog: u32) -> io::Result<()> {
 
 pub(super) fn connect(fd: RawFd, address: &RawAddress) -> io::Result<()> {
     // SAFETY: pointer and length describe `address`.
-    check(unsafe { libc::connect(fd, address.pointer(), address.length) }).map(drop)
+    check(unsafe { libc::connect(fd, address.pointer(), address.length()) }).map(drop)
 }
 
 /// A connection that waits, non-blocking.
-pub(super) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(super) fn accept(fd: RawFd) -> io::Result<(OwnedFd, Address)> {
     let mut raw = RawAddress::empty();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: pointer and length describe `raw`.
-    let fd = check(unsafe { libc::accept4(fd, (&raw mut raw.storage).cast(), &mut raw.length, flags) })?;
+    let (name, length) = raw.pointers();
+    // SAFETY: both pointers are into `raw`, which has room for every address.
+    let fd = check(unsafe { libc::accept4(fd, name, length, flags) })?;
     // SAFETY: the descriptor is fresh.
     let fd = unsafe { owned(fd) };
     Ok((fd, raw.decode()?))
@@ -180,18 +152,19 @@ pub(super) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SocketAddr)> {
 
 type NameCall = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
 
-fn name(call: NameCall, fd: RawFd) -> io::Result<SocketAddr> {
+fn name(call: NameCall, fd: RawFd) -> io::Result<Address> {
     let mut raw = RawAddress::empty();
-    // SAFETY: pointer and length describe `raw`; both calls that come here have this contract.
-    check(unsafe { call(fd, (&raw mut raw.storage).cast(), &mut raw.length) })?;
+    let (name, length) = raw.pointers();
+    // SAFETY: both pointers are into `raw`, which has room for every address; both calls that come here have this contract.
+    check(unsafe { call(fd, name, length) })?;
     raw.decode()
 }
 
-pub(super) fn local_addr(fd: RawFd) -> io::Result<SocketAddr> {
+pub(super) fn local_addr(fd: RawFd) -> io::Result<Address> {
     name(libc::getsockname, fd)
 }
 
-pub(super) fn peer_addr(fd: RawFd) -> io::Result<SocketAddr> {
+pub(super) fn peer_addr(fd: RawFd) -> io::Result<Address> {
     name(libc::getpeername, fd)
 }
 
@@ -210,13 +183,18 @@ pub(super) fn recv(fd: RawFd, into: &mut [u8], flags: c_int) -> io::Result<usize
     check_size(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) })
 }
 
-/// Receives into the unused capacity of `buffer`, which is cleared first; at most `max` bytes.
-pub(super) fn recv_vec(fd: RawFd, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+/// Receives into the unused capacity of `buffer`, which is cleared first; at most `max` bytes. Of a stream that is no socket: reads.
+pub(super) fn recv_vec(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     buffer.clear();
     buffer.reserve(max);
     let spare: &mut [MaybeUninit<u8>] = &mut buffer.spare_capacity_mut()[..max];
     // SAFETY: pointer and length are those of `spare`, and the kernel only writes.
-    let count = check_size(unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), 0) })?;
+    let count = check_size(unsafe {
+        match socket {
+            true => libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), 0),
+            false => libc::read(fd, spare.as_mut_ptr().cast(), spare.len()),
+        }
+    })?;
     // SAFETY: the kernel wrote `count` bytes, at most `max`, which fit the capacity.
     unsafe { buffer.set_len(count) };
     Ok(count)
@@ -251,65 +229,30 @@ pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<usize> 
     check_size(unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
 }
 
-fn set<T>(fd: RawFd, level: c_int, option: c_int, value: T) -> io::Result<()> {
-    let length = mem::size_of::<T>() as socklen_t;
-    // SAFETY: pointer and length describe `value`.
-    check(unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast::<c_void>(), length) })
-        .map(drop)
+/// Reads from a stream that is no socket.
+pub(super) fn read_slices(fd: RawFd, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let count = into.len().min(SLICES) as c_int;
+    // SAFETY: `IoSliceMut` has the layout of `iovec` (std's promise), and each describes writable memory.
+    check_size(unsafe { libc::readv(fd, into.as_mut_ptr().cast(), count) })
 }
 
-fn get<T: Copy>(fd: RawFd, level: c_int, option: c_int, mut value: T) -> io::Result<T> {
-    let mut length = mem::size_of::<T>() as socklen_t;
-    // SAFETY: pointer and length describe `value`, and every value type used here is plain integers.
-    check(unsafe { libc::getsockopt(fd, level, option, (&raw mut value).cast::<c_void>(), &mut length) })?;
-    Ok(value)
+/// Writes to a stream that is no socket. To a broken pipe: EPIPE, as long as the program ignores SIGPIPE, which std sees to.
+pub(super) fn write_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<usize> {
+    let count = from.len().min(SLICES) as c_int;
+    // SAFETY: `IoSlice` has the layout of `iovec`, each describes readable memory, and writev writes to none of it.
+    check_size(unsafe { libc::writev(fd, from.as_ptr().cast(), count) })
 }
 
-pub(super) fn set_option(fd: RawFd, option: SocketOption) -> io::Result<()> {
-    use SocketOption as O;
-    let size = |bytes: u32| bytes.min(c_int::MAX as u32) as c_int;
-    match option {
-        O::NoDelay(on) => set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, c_int::from(on)),
-        O::ReuseAddress(on) => set(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, c_int::from(on)),
-        O::ReusePort(on) => set(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, c_int::from(on)),
-        O::KeepAlive(on) => set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, c_int::from(on)),
-        O::ReceiveBuffer(bytes) => set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, size(bytes)),
-        O::SendBuffer(bytes) => set(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, size(bytes)),
-        O::Ttl(hops) => set(fd, libc::IPPROTO_IP, libc::IP_TTL, size(hops)),
-        O::Linger(span) => {
-            let linger =
-                libc::linger { l_onoff: c_int::from(span.is_some()), l_linger: span.map_or(0, c_int::from) };
-            set(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger)
-        }
-        O::Error(_) => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "SO_ERROR can't be set: read it, which also clears it",
-        )),
-    }
-}
-
-pub(super) fn option(fd: RawFd, option: SocketOption) -> io::Result<SocketOption> {
-    use SocketOption as O;
-    let flag = |level, option| get(fd, level, option, 0 as c_int).map(|value| value != 0);
-    let number = |level, option| get(fd, level, option, 0 as c_int).map(|value| value as u32);
-    Ok(match option {
-        O::NoDelay(_) => O::NoDelay(flag(libc::IPPROTO_TCP, libc::TCP_NODELAY)?),
-        O::ReuseAddress(_) => O::ReuseAddress(flag(libc::SOL_SOCKET, libc::SO_REUSEADDR)?),
-        O::ReusePort(_) => O::ReusePort(flag(libc::SOL_SOCKET, libc::SO_REUSEPORT)?),
-        O::KeepAlive(_) => O::KeepAlive(flag(libc::SOL_SOCKET, libc::SO_KEEPALIVE)?),
-        O::ReceiveBuffer(_) => O::ReceiveBuffer(number(libc::SOL_SOCKET, libc::SO_RCVBUF)?),
-        O::SendBuffer(_) => O::SendBuffer(number(libc::SOL_SOCKET, libc::SO_SNDBUF)?),
-        O::Ttl(_) => O::Ttl(number(libc::IPPROTO_IP, libc::IP_TTL)?),
-        O::Linger(_) => {
-            let linger = libc::linger { l_onoff: 0, l_linger: 0 };
-            let linger = get(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger)?;
-            O::Linger((linger.l_onoff != 0).then_some(linger.l_linger.clamp(0, 0xffff) as u16))
-        }
-        O::Error(_) => {
-            let errno = get(fd, libc::SOL_SOCKET, libc::SO_ERROR, 0 as c_int)?;
-            O::Error((errno != 0).then_some(errno))
-        }
-    })
+/// Whether a call would not block now: asks without waiting.
+pub(super) fn is_ready(fd: RawFd, interest: Interest) -> io::Result<bool> {
+    let events = match interest {
+        Interest::Read => libc::POLLIN | libc::POLLRDHUP | libc::POLLPRI,
+        Interest::Write => libc::POLLOUT,
+    };
+    let mut entry = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one entry, valid for reading and writing.
+    let count = retry(|| check(unsafe { libc::poll(&mut entry, 1, 0) }))?;
+    Ok(count.is_some_and(|count| count > 0))
 }
 
 /// Makes a descriptor non-blocking.

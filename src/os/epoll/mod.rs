@@ -26,16 +26,20 @@
 //! Lock order: side, registration, registry of a set, staged completions. No lock is held across a wait.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::set::Set;
 use self::socket::Socket;
 use super::file::{calls::resident, handle::OpenFile, pool::Pool};
-use super::{DriverConfig, DriverParts, Fd, Os, SocketOption, ThreadHandle, ThreadSpec};
-use super::{sys as calls, thread};
+use super::{
+    Address, DriverConfig, DriverParts, Fd, Os, RecvMessage, SendMessage, SocketKind, SocketOption,
+    ThreadHandle, ThreadSpec,
+};
+use super::{live, signal, sys as calls, thread};
 use crate::time::Instant;
 
 mod driver;
@@ -95,11 +99,21 @@ impl Os for Epoll {
         Ok(driver::parts(Arc::new(Set::new()?), Arc::clone(&self.files), config))
     }
 
-    fn socket(&self, like: SocketAddr) -> io::Result<Fd> {
-        Ok(Arc::new(Socket::new(calls::tcp_socket(like)?, false)))
+    fn socket(&self, kind: SocketKind) -> io::Result<Fd> {
+        Ok(socket::fresh(calls::socket(kind)?))
     }
 
-    fn bind(&self, fd: &Fd, address: SocketAddr) -> io::Result<()> {
+    fn socket_pair(&self, kind: SocketKind) -> io::Result<(Fd, Fd)> {
+        let (one, other) = calls::socket_pair(kind)?;
+        Ok((socket::fresh(one), socket::fresh(other)))
+    }
+
+    fn pipe(&self) -> io::Result<(Fd, Fd)> {
+        let (reading, writing) = calls::pipe()?;
+        Ok((Socket::other(reading, None), Socket::other(writing, None)))
+    }
+
+    fn bind(&self, fd: &Fd, address: &Address) -> io::Result<()> {
         calls::bind(fd.raw(), address)
     }
 
@@ -107,11 +121,11 @@ impl Os for Epoll {
         calls::listen(fd.raw(), backlog)
     }
 
-    fn local_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+    fn local_addr(&self, fd: &Fd) -> io::Result<Address> {
         calls::local_addr(fd.raw())
     }
 
-    fn peer_addr(&self, fd: &Fd) -> io::Result<SocketAddr> {
+    fn peer_addr(&self, fd: &Fd) -> io::Result<Address> {
         calls::peer_addr(fd.raw())
     }
 
@@ -129,7 +143,7 @@ impl Os for Epoll {
 
     fn adopt(&self, fd: OwnedFd) -> io::Result<Fd> {
         calls::set_nonblocking(fd.as_fd())?;
-        Ok(Arc::new(Socket::new(fd, true)))
+        Ok(Socket::adopted(fd))
     }
 
     fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>> {
@@ -140,7 +154,7 @@ impl Os for Epoll {
         Socket::of(fd)?.try_send(from)
     }
 
-    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, SocketAddr)>> {
+    fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, Address)>> {
         Socket::of(fd)?.try_accept()
     }
 
@@ -158,5 +172,36 @@ impl Os for Epoll {
 
     fn adopt_file(&self, fd: OwnedFd) -> io::Result<Fd> {
         Ok(Arc::new(OpenFile::new(fd)))
+    }
+
+    fn try_recv_batch(
+        &self,
+        fd: &Fd,
+        batch: &mut [RecvMessage<'_>],
+        peek: bool,
+    ) -> io::Result<Option<usize>> {
+        Socket::of(fd)?.try_recv_batch(batch, peek)
+    }
+
+    fn try_send_batch(&self, fd: &Fd, batch: &[SendMessage<'_>]) -> io::Result<Option<usize>> {
+        Socket::of(fd)?.try_send_batch(batch)
+    }
+
+    fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        live::lookup(host)
+    }
+
+    fn signal(&self, number: i32) -> io::Result<Fd> {
+        let listener = signal::listen(number)?;
+        Ok(Socket::other(listener.fd, Some(listener.post)))
+    }
+
+    fn start_child(&self, command: &mut Command) -> io::Result<(Child, Fd)> {
+        let (child, pidfd) = live::start_child(command)?;
+        Ok((child, Socket::other(pidfd, None)))
+    }
+
+    fn signal_child(&self, child: &Fd, number: i32) -> io::Result<()> {
+        signal::signal_pidfd(child.raw(), number)
     }
 }

@@ -93,7 +93,7 @@ impl Set {
 
 /// The events that mean `wants`.
 fn events(wants: Wants) -> u32 {
-    let read = wants.has(Want::Bytes) || wants.has(Want::Connections);
+    let read = [Want::Bytes, Want::Connections, Want::Readable].into_iter().any(|want| wants.has(want));
     let write = wants.has(Want::Writable);
     let bits = |on: bool, bits: u32| if on { bits } else { 0 };
     bits(read, sys::READ) | bits(write, sys::WRITE)

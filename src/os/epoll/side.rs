@@ -6,11 +6,19 @@ use std::os::fd::RawFd;
 
 use super::sys::INEXACT;
 use crate::os::sys::{self as calls, retry};
-use crate::os::{Completion, Fd, Op, Token, Yielded};
+use crate::os::{Address, Completion, Fd, Op, Token, Yielded};
 
 /// The largest piece of the scratch buffer that is given away as it is; smaller ones are copied out, so that a
 /// small message does not carry a large buffer about.
 const KEEP: usize = 4;
+
+/// How the calls of a side reach the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernel {
+    pub(super) fd: RawFd,
+    /// With the calls of sockets; else with read and write.
+    pub(super) socket: bool,
+}
 
 /// The state of one direction. Guarded by its lock, which is held across every call that uses it.
 #[derive(Debug)]
@@ -97,7 +105,7 @@ impl Side {
     /// references to the socket to `spent`, to be dropped when the side is unlocked.
     pub(super) fn play_all(
         &mut self,
-        fd: RawFd,
+        kernel: Kernel,
         scratch: &mut Vec<u8>,
         out: &mut Vec<Completion>,
         spent: &mut Vec<Fd>,
@@ -105,7 +113,12 @@ impl Side {
         while self.ready
             && let Some(mut first) = self.first.take()
         {
-            match self.play(fd, &mut first, scratch) {
+            let played = match first.op {
+                // An event is what it waited for; whoever then hears "not now" asks again.
+                Op::Ready { .. } => Some((Ok(0), Yielded::Nothing)),
+                _ => self.play(kernel, &mut first, scratch),
+            };
+            match played {
                 None => {
                     self.first = Some(first);
                     return;
@@ -120,20 +133,32 @@ impl Side {
     }
 
     /// Makes the call of an op. `None`: it has to wait, and `ready` says so.
-    pub(super) fn play(&mut self, fd: RawFd, waiting: &mut Waiting, scratch: &mut Vec<u8>) -> Option<Played> {
+    pub(super) fn play(
+        &mut self,
+        kernel: Kernel,
+        waiting: &mut Waiting,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Played> {
+        let fd = kernel.fd;
         match &mut waiting.op {
             Op::Accept { .. } => match accept(fd) {
                 Ok(Some((fd, peer))) => Some((Ok(0), Yielded::Accepted(fd, peer))),
                 Ok(None) => self.has_to_wait(),
                 Err(error) => Some((Err(error), Yielded::Nothing)),
             },
-            Op::Connect { address, .. } => match connect(fd, &calls::RawAddress::new(*address)) {
+            Op::Connect { address, .. } => match connect(fd, &calls::RawAddress::new(address)) {
                 Ok(true) => Some((Ok(0), Yielded::Nothing)),
                 Ok(false) => self.has_to_wait(),
                 Err(error) => Some((Err(error), Yielded::Nothing)),
             },
-            Op::Recv { max, .. } => self.play_recv(fd, *max, scratch),
-            Op::Send { bytes, from, .. } => self.play_send(fd, bytes, *from, &mut waiting.sent),
+            Op::Recv { max, .. } => self.play_recv(kernel, *max, scratch),
+            Op::Send { bytes, from, .. } => self.play_send(kernel, bytes, *from, &mut waiting.sent),
+            // `ready` is a guess where others than this machine make the calls.
+            Op::Ready { interest, .. } => match calls::is_ready(fd, *interest) {
+                Ok(true) => Some((Ok(0), Yielded::Nothing)),
+                Ok(false) => self.has_to_wait(),
+                Err(error) => Some((Err(error), Yielded::Nothing)),
+            },
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
@@ -143,8 +168,8 @@ impl Side {
         None
     }
 
-    fn play_recv(&mut self, fd: RawFd, max: usize, scratch: &mut Vec<u8>) -> Option<Played> {
-        match retry(|| calls::recv_vec(fd, scratch, max)) {
+    fn play_recv(&mut self, kernel: Kernel, max: usize, scratch: &mut Vec<u8>) -> Option<Played> {
+        match retry(|| calls::recv_vec(kernel.fd, kernel.socket, scratch, max)) {
             Ok(count) => {
                 self.moved(max, count);
                 let count = count?;
@@ -156,13 +181,22 @@ impl Side {
         }
     }
 
-    fn play_send(&mut self, fd: RawFd, bytes: &mut Vec<u8>, from: usize, sent: &mut usize) -> Option<Played> {
+    fn play_send(
+        &mut self,
+        kernel: Kernel,
+        bytes: &mut Vec<u8>,
+        from: usize,
+        sent: &mut usize,
+    ) -> Option<Played> {
         let result = loop {
             let rest = &bytes[from + *sent..];
             if rest.is_empty() {
                 break Ok(*sent);
             }
-            match retry(|| calls::send(fd, rest)) {
+            match retry(|| match kernel.socket {
+                true => calls::send(kernel.fd, rest),
+                false => calls::write_slices(kernel.fd, &[io::IoSlice::new(rest)]),
+            }) {
                 Ok(count) => {
                     self.moved(rest.len(), count);
                     *sent += count.unwrap_or(0);
@@ -187,7 +221,9 @@ impl Waiting {
         let result = Err(io::Error::from_raw_os_error(libc::ECANCELED));
         let (fd, yielded) = match self.op {
             Op::Send { fd, bytes, .. } => (fd, Yielded::Bytes(bytes)),
-            Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => (fd, Yielded::Nothing),
+            Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Ready { fd, .. } => {
+                (fd, Yielded::Nothing)
+            }
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         };
         (Completion { token: self.token, result, yielded }, fd)
@@ -200,7 +236,11 @@ impl Waiting {
 
     fn into_fd(self) -> Fd {
         match self.op {
-            Op::Send { fd, .. } | Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } => fd,
+            Op::Send { fd, .. }
+            | Op::Accept { fd }
+            | Op::Connect { fd, .. }
+            | Op::Recv { fd, .. }
+            | Op::Ready { fd, .. } => fd,
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
@@ -212,13 +252,17 @@ pub(super) const NO_SOCKET: &str = "a file op waits at no socket: the driver kee
 /// The socket that an op is about.
 pub(super) fn socket_of(op: &Op) -> &Fd {
     match op {
-        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => fd,
+        Op::Accept { fd }
+        | Op::Connect { fd, .. }
+        | Op::Recv { fd, .. }
+        | Op::Send { fd, .. }
+        | Op::Ready { fd, .. } => fd,
         Op::File(_) => unreachable!("{NO_SOCKET}"),
     }
 }
 
 /// A connection that waits. One that broke while it waited is passed over, as accept(2) advises.
-pub(super) fn accept(fd: RawFd) -> io::Result<Option<(Fd, std::net::SocketAddr)>> {
+pub(super) fn accept(fd: RawFd) -> io::Result<Option<(Fd, Address)>> {
     loop {
         match retry(|| calls::accept(fd)) {
             Ok(None) => return Ok(None),

@@ -3,21 +3,27 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::side::{self, Side, Waiting};
+use super::side::{self, Kernel, Side, Waiting};
 use super::sys::{BROKEN, READ, WRITE};
+use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
-use crate::os::{Completion, Descriptor, Fd, Op, Submitted, Token};
+use crate::os::{
+    Address, Completion, Descriptor, Fd, Interest, Op, RecvMessage, SendMessage, Submitted, Token,
+};
 use crate::sync::Mutex;
 
 /// A socket. Closed when the last reference goes; a waiting op holds one.
 pub(in crate::os) struct Socket {
     /// None only while it is dropped.
     fd: Option<OwnedFd>,
+    /// Not a pipe or another thing that is read and written.
+    socket: bool,
+    /// Of a listener for signals: what it gives back.
+    _post: Option<Leave>,
     /// Its open file may live on elsewhere (taken over, or duplicated), so closing does not end a registration.
     open_elsewhere: AtomicBool,
     read: Mutex<Side>,
@@ -41,6 +47,8 @@ pub(in crate::os) enum Want {
     Bytes = 2,
     /// The connections themselves if the home can accept ahead, else that there may be one.
     Connections = 4,
+    /// That a read may move something.
+    Readable = 8,
 }
 
 /// A set of these.
@@ -78,8 +86,8 @@ impl Direction {
     /// The side an op plays on.
     pub(super) fn of(op: &Op) -> Self {
         match op {
-            Op::Accept { .. } | Op::Recv { .. } => Self::Read,
-            Op::Connect { .. } | Op::Send { .. } => Self::Write,
+            Op::Accept { .. } | Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } => Self::Read,
+            Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => Self::Write,
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
     }
@@ -87,11 +95,14 @@ impl Direction {
 
 impl Want {
     /// What an op that has to wait waits for.
-    fn of(op: &Op) -> Self {
+    fn of(op: &Op, socket: bool) -> Self {
         match op {
             Op::Accept { .. } => Self::Connections,
-            Op::Recv { .. } => Self::Bytes,
-            Op::Connect { .. } | Op::Send { .. } => Self::Writable,
+            Op::Recv { .. } if socket => Self::Bytes,
+            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } => Self::Readable,
+            Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => {
+                Self::Writable
+            }
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
     }
@@ -106,15 +117,28 @@ pub(in crate::os) struct Stage {
     pub(super) spent: Vec<Fd>,
 }
 
-/// A socket that accept returned.
+/// A socket that nobody else has.
 pub(in crate::os) fn fresh(fd: OwnedFd) -> Fd {
-    Arc::new(Socket::new(fd, false))
+    Arc::new(Socket::new(fd, true, false, None))
 }
 
 impl Socket {
-    pub(in crate::os) fn new(fd: OwnedFd, open_elsewhere: bool) -> Self {
+    /// A descriptor that is no socket. A listener's is open in its post too.
+    pub(in crate::os) fn other(fd: OwnedFd, post: Option<Leave>) -> Fd {
+        Arc::new(Self::new(fd, false, post.is_some(), post))
+    }
+
+    /// One that was open before.
+    pub(in crate::os) fn adopted(fd: OwnedFd) -> Fd {
+        let socket = calls::is_socket(fd.as_fd());
+        Arc::new(Self::new(fd, socket, true, None))
+    }
+
+    fn new(fd: OwnedFd, socket: bool, open_elsewhere: bool, post: Option<Leave>) -> Self {
         Self {
             fd: Some(fd),
+            socket,
+            _post: post,
             open_elsewhere: AtomicBool::new(open_elsewhere),
             read: Mutex::new(Side::new()),
             write: Mutex::new(Side::new()),
@@ -146,7 +170,10 @@ impl Socket {
             return Ok(None);
         }
         let flags = if peek { libc::MSG_PEEK } else { 0 };
-        let count = retry(|| calls::recv_slices(self.raw(), into, flags))?;
+        let count = retry(|| match self.socket {
+            true => calls::recv_slices(self.raw(), into, flags),
+            false => calls::read_slices(self.raw(), into),
+        })?;
         if count.is_none() || !peek {
             side.moved(asked, count);
         }
@@ -162,12 +189,45 @@ impl Socket {
         if asked == 0 {
             return Ok(Some(0));
         }
-        let count = retry(|| calls::send_slices(self.raw(), from))?;
+        let count = retry(|| match self.socket {
+            true => calls::send_slices(self.raw(), from),
+            false => calls::write_slices(self.raw(), from),
+        })?;
         side.moved(asked, count);
         Ok(count)
     }
 
-    pub(in crate::os) fn try_accept(&self) -> io::Result<Option<(Fd, SocketAddr)>> {
+    pub(in crate::os) fn try_recv_batch(
+        &self,
+        batch: &mut [RecvMessage<'_>],
+        peek: bool,
+    ) -> io::Result<Option<usize>> {
+        let mut side = self.read.lock();
+        if side.known_idle() {
+            return Ok(None);
+        }
+        let batch = if peek { &mut batch[..1] } else { batch };
+        let flags = if peek { libc::MSG_PEEK } else { 0 };
+        let count = retry(|| calls::recv_batch(self.raw(), batch, flags))?;
+        if count.is_none() {
+            side.ready = false;
+        }
+        Ok(count)
+    }
+
+    pub(in crate::os) fn try_send_batch(&self, batch: &[SendMessage<'_>]) -> io::Result<Option<usize>> {
+        let mut side = self.write.lock();
+        if side.known_idle() {
+            return Ok(None);
+        }
+        let count = retry(|| calls::send_batch(self.raw(), batch))?;
+        if count.is_none() {
+            side.ready = false;
+        }
+        Ok(count)
+    }
+
+    pub(in crate::os) fn try_accept(&self) -> io::Result<Option<(Fd, Address)>> {
         let mut side = self.read.lock();
         if side.known_idle() {
             return Ok(None);
@@ -187,12 +247,12 @@ impl Socket {
         op: Op,
         stage: &mut Stage,
     ) -> Submitted {
-        let (direction, want) = (Direction::of(&op), Want::of(&op));
+        let (direction, want) = (Direction::of(&op), Want::of(&op, self.socket));
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
         if side.ready
             && !side.waits()
-            && let Some((result, yielded)) = side.play(self.raw(), &mut waiting, &mut stage.scratch)
+            && let Some((result, yielded)) = side.play(self.kernel(), &mut waiting, &mut stage.scratch)
         {
             // The op's reference to the socket goes after the lock.
             drop(side);
@@ -224,7 +284,7 @@ impl Socket {
             if bits & mask != 0 {
                 let mut side = self.side(direction).lock();
                 side.event(bits);
-                side.play_all(self.raw(), &mut stage.scratch, out, &mut stage.spent);
+                side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
                 drop(side);
                 stage.spent.clear();
             }
@@ -243,6 +303,11 @@ impl Socket {
 
     fn open(&self) -> &OwnedFd {
         self.fd.as_ref().expect("a socket is open until it is dropped")
+    }
+
+    /// How to call the kernel.
+    fn kernel(&self) -> Kernel {
+        Kernel { fd: self.raw(), socket: self.socket }
     }
 
     fn side(&self, direction: Direction) -> &Mutex<Side> {

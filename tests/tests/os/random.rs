@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IoSliceMut;
 use std::net::{Shutdown, SocketAddr};
 
-use pirn::os::{Fd, Op, Token};
+use pirn::os::{Fd, Op, SocketKind, Token};
 
 use super::world::{Bench, World, accepted, bytes_of, errno, number, pattern, received};
 
@@ -109,8 +109,8 @@ impl Run {
     }
 
     fn connect(&mut self) {
-        let client = self.bench.world.os.socket(self.address).expect("socket");
-        let connect = self.bench.submit(Op::Connect { fd: client.clone(), address: self.address });
+        let client = self.bench.world.os.socket(SocketKind::tcp(self.address)).expect("socket");
+        let connect = self.bench.submit(Op::Connect { fd: client.clone(), address: self.address.into() });
         let listener = self.listener.clone();
         let accept = self.accept.take().unwrap_or_else(|| self.bench.submit(Op::Accept { fd: listener }));
         assert_eq!(number(&self.bench.wait(connect)), 0);

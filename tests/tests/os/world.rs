@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn::os::{
-    Completion, DriverConfig, DriverParts, Fd, Op, Os, SocketOption, Submitted, Token, Wait, Yielded,
+    Address, Completion, DriverConfig, DriverParts, Fd, Op, Os, SocketKind, SocketOption, Submitted, Token,
+    Wait, Yielded,
 };
 
 /// An op that has not resolved by then never will.
@@ -47,11 +48,11 @@ impl World {
 
     /// A listener on a free port.
     pub(crate) fn listener(&self) -> (Fd, SocketAddr) {
-        let fd = self.os.socket(self.here).expect("socket");
+        let fd = self.os.socket(SocketKind::tcp(self.here)).expect("socket");
         self.os.set_option(&fd, SocketOption::ReuseAddress(true)).expect("SO_REUSEADDR");
-        self.os.bind(&fd, self.here).expect("bind");
+        self.os.bind(&fd, &self.here.into()).expect("bind");
         self.os.listen(&fd, 128).expect("listen");
-        let address = self.os.local_addr(&fd).expect("local address");
+        let address = self.os.local_addr(&fd).and_then(Address::ip).expect("local address");
         assert_ne!(address.port(), 0, "a bound socket has a port");
         (fd, SocketAddr::new(self.here.ip(), address.port()))
     }
@@ -213,8 +214,8 @@ impl Bench {
 
     /// A connection to a listener.
     pub(crate) fn pair_at(&mut self, listener: &Fd, address: SocketAddr) -> (Fd, Fd) {
-        let fd = self.world.os.socket(address).expect("socket");
-        let connect = self.submit(Op::Connect { fd: fd.clone(), address });
+        let fd = self.world.os.socket(SocketKind::tcp(address)).expect("socket");
+        let connect = self.submit(Op::Connect { fd: fd.clone(), address: address.into() });
         let accept = self.submit(Op::Accept { fd: listener.clone() });
         assert_eq!(number(&self.wait(connect)), 0);
         (fd, accepted(self.wait(accept)).0)
@@ -299,7 +300,7 @@ pub(crate) fn received(completion: Completion, max: usize) -> Vec<u8> {
 }
 
 /// The connection of an accept.
-pub(crate) fn accepted(completion: Completion) -> (Fd, SocketAddr) {
+pub(crate) fn accepted(completion: Completion) -> (Fd, Address) {
     number(&completion);
     match completion.yielded {
         Yielded::Accepted(fd, peer) => (fd, peer),

@@ -3,15 +3,15 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
 
-use pirn::os::{Op, SocketOption, Token};
+use pirn::os::{Op, SocketKind, SocketOption, Token};
 
 use crate::os::world::{World, accepted, bytes_of, errno, number, pattern, received};
 
 pub(crate) fn connect_then_accept(world: &World) {
     let mut bench = world.bench(1, 16);
     let (listener, address) = world.listener();
-    let fd = world.os.socket(address).expect("socket");
-    let connect = bench.submit(Op::Connect { fd: fd.clone(), address });
+    let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+    let connect = bench.submit(Op::Connect { fd: fd.clone(), address: address.into() });
     assert_eq!(number(&bench.wait(connect)), 0);
     let accept = bench.submit(Op::Accept { fd: listener });
     let (_server, peer) = accepted(bench.wait(accept));
@@ -24,8 +24,8 @@ pub(crate) fn accept_then_connect(world: &World) {
     let accept = bench.submit(Op::Accept { fd: listener.clone() });
     bench.still_waits(accept);
     assert!(world.os.try_accept(&listener).expect("try_accept").is_none());
-    let fd = world.os.socket(address).expect("socket");
-    let connect = bench.submit(Op::Connect { fd: fd.clone(), address });
+    let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+    let connect = bench.submit(Op::Connect { fd: fd.clone(), address: address.into() });
     let (server, _) = accepted(bench.wait(accept));
     assert_eq!(number(&bench.wait(connect)), 0);
     bench.send(&server, b"welcome");
@@ -35,15 +35,15 @@ pub(crate) fn accept_then_connect(world: &World) {
 pub(crate) fn connect_is_refused(world: &World) {
     let mut bench = world.bench(1, 16);
     let address = world.deaf();
-    let fd = world.os.socket(address).expect("socket");
-    let connect = bench.submit(Op::Connect { fd, address });
+    let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+    let connect = bench.submit(Op::Connect { fd, address: address.into() });
     assert_eq!(errno(&bench.wait(connect)), Some(libc::ECONNREFUSED));
 }
 
 pub(crate) fn address_in_use(world: &World) {
     let (_listener, address) = world.listener();
-    let fd = world.os.socket(address).expect("socket");
-    let result = world.os.bind(&fd, address).and_then(|()| world.os.listen(&fd, 1));
+    let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+    let result = world.os.bind(&fd, &address.into()).and_then(|()| world.os.listen(&fd, 1));
     assert_eq!(result.expect_err("taken").kind(), std::io::ErrorKind::AddrInUse);
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn close_with_unread_bytes_resets(world: &World) {
 
 pub(crate) fn unconnected_socket_refuses(world: &World) {
     let mut bench = world.bench(1, 16);
-    let fd = world.os.socket(world.here).expect("socket");
+    let fd = world.os.socket(SocketKind::tcp(world.here)).expect("socket");
     assert_eq!(bench.recv_error(&fd), Some(libc::ENOTCONN));
     assert_eq!(world.os.peer_addr(&fd).expect_err("no peer").raw_os_error(), Some(libc::ENOTCONN));
 }
@@ -220,8 +220,8 @@ pub(crate) fn dropped_connection_closes(world: &World) {
     let mut bench = world.bench(1, 16);
     let (listener, address) = world.listener();
     let accept = bench.submit(Op::Accept { fd: listener.clone() });
-    let fd = world.os.socket(address).expect("socket");
-    let connect = bench.submit(Op::Connect { fd: fd.clone(), address });
+    let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+    let connect = bench.submit(Op::Connect { fd: fd.clone(), address: address.into() });
     drop(bench.wait(accept));
     assert_eq!(number(&bench.wait(connect)), 0);
     assert_eq!(bench.recv_some(&fd, 1), b"", "an adopted connection is closed");
