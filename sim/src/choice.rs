@@ -70,6 +70,11 @@ impl Kind {
             Self::Listener => "listener",
         }
     }
+
+    /// Whether it decides who runs.
+    pub(crate) fn is_switch(self) -> bool {
+        matches!(self, Self::Switch | Self::Next)
+    }
 }
 
 /// A recorded choice. In a trace it is the list of its fields.

@@ -169,6 +169,11 @@ impl Simulation {
         &self.name
     }
 
+    /// Its arguments.
+    pub fn args(&self) -> &BTreeMap<String, String> {
+        &self.args
+    }
+
     /// One execution. The same seed gives the same execution, in any process.
     pub fn run(&self, seed: u64) -> Outcome {
         let lease = lease();

@@ -45,6 +45,11 @@ impl Checker {
         out
     }
 
+    /// Tasks that were spawned so far on the runtime that runs, or ran last.
+    pub(crate) fn tasks_spawned(&self) -> u64 {
+        self.places.spawned
+    }
+
     fn worker(&self, worker: usize, seat: &Worker) -> String {
         let mut parts = Vec::new();
         match (seat.polling, seat.park) {
