@@ -95,9 +95,15 @@ pub(crate) struct Explore {
     /// Bytes of a message [default: depends on the workload].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
     pub(crate) bytes: Option<u32>,
-    /// Where a failure's trace is written.
+    /// Where a failure's traces are written: as found, and shrunk.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) traces: PathBuf,
+    /// How long a failure may be shrunk at most.
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) shrink_seconds: f64,
+    /// Keep a failure as it was found.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
 }
 
 /// `pirn replay`.

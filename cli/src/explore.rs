@@ -1,17 +1,17 @@
-//! `pirn explore`: many schedules, the first failure, its trace and the command that replays it.
+//! `pirn explore`: many schedules, up to the first failure.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use pirn_sim::{Explore, Outcome, Progress, Report, Simulation, Tso};
+use pirn_sim::{Explore, Progress, Report, Simulation, Tso};
 
 use crate::args;
 use crate::failure::Failure;
 use crate::program::{self, Schedule};
 use crate::show;
-use crate::workloads::{Size, Workload};
+use crate::tell::Telling;
+use crate::workloads::Size;
 
 pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
     let workload = args.workload.0;
@@ -49,7 +49,11 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         show::rate(report.executions, Duration::from_secs_f64(report.seconds)),
     );
     match report.failure {
-        Some(failure) => Err(fail(workload, &failure.outcome, &args.traces)),
+        Some(failure) => {
+            let shrink = Duration::from_secs_f64(if args.no_shrink { 0.0 } else { args.shrink_seconds });
+            let telling = Telling { workload, schedule: &schedule, directory: &args.traces, shrink };
+            Err(telling.failed(&simulation, &failure.outcome))
+        }
         None => {
             println!("no violation");
             let more = format!(
@@ -92,37 +96,4 @@ fn check_directory(directory: &Path) -> Result<(), Failure> {
         "--traces {}: there is no such directory; create it first",
         directory.display()
     )))
-}
-
-/// Describes a failed execution, writes its trace, confirms it in a fresh process.
-pub(crate) fn fail(workload: &Workload, outcome: &Outcome, directory: &Path) -> Failure {
-    println!("\nseed {} fails: {}", outcome.seed, outcome.verdict);
-    let path = directory.join(format!("pirn-{}-{}.json", workload.name, outcome.seed));
-    if let Err(error) = outcome.trace.save(&path) {
-        return Failure::Violation(format!(
-            "the trace can't be written to {}: {error}; choose another directory with --traces",
-            path.display()
-        ));
-    }
-    println!("trace: {}", path.display());
-    match replay_elsewhere(&path) {
-        Ok(Some(1)) => println!("confirmed: a fresh process replayed it to the same failure"),
-        Ok(code) => println!(
-            "NOT confirmed: a fresh process replayed it with exit code {code:?}; the run depends on something the simulator does not control"
-        ),
-        Err(error) => println!("not confirmed: no fresh process ({error})"),
-    }
-    Failure::Violation(format!("replay it with: {}", show::command(&format!("replay {}", path.display()))))
-}
-
-/// Replays in another process, silently; its exit code.
-pub(crate) fn replay_elsewhere(trace: &PathBuf) -> std::io::Result<Option<i32>> {
-    let status = Command::new(std::env::current_exe()?)
-        .arg("replay")
-        .arg(trace)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
-    Ok(status.code())
 }

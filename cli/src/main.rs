@@ -18,6 +18,7 @@ mod program;
 mod replay;
 mod run;
 mod show;
+mod tell;
 mod workloads;
 
 fn main() -> ExitCode {

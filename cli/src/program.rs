@@ -72,8 +72,11 @@ pub(crate) fn of_trace(trace: &Trace) -> Result<Simulation, Failure> {
             known.join(", ")
         )));
     };
-    let arguments: BTreeMap<&str, &str> =
-        trace.args().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    Ok(simulation(workload, size(trace.args())?, &Schedule::default()))
+}
+
+/// The size that the arguments of a simulation name.
+pub(crate) fn size(arguments: &BTreeMap<String, String>) -> Result<Size, Failure> {
     let number = |key: &str| -> Result<u32, Failure> {
         let value = arguments.get(key).ok_or_else(|| {
             Failure::input(format!(
@@ -84,6 +87,5 @@ pub(crate) fn of_trace(trace: &Trace) -> Result<Simulation, Failure> {
             Failure::input(format!("the trace's argument `{key}` is `{value}`, which is no number"))
         })
     };
-    let size = Size { width: number(WIDTH)?, rounds: number(ROUNDS)?, bytes: number(BYTES)? };
-    Ok(simulation(workload, size, &Schedule::default()))
+    Ok(Size { width: number(WIDTH)?, rounds: number(ROUNDS)?, bytes: number(BYTES)? })
 }

@@ -1,10 +1,10 @@
 //! `pirn run`: a workload live and measured, then the same program simulated and replayed.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pirn_sim::{Tso, Verdict};
+use pirn_sim::{Outcome, Simulation, Tso, Verdict};
 
 use crate::args::{self, World};
 use crate::explore;
@@ -13,12 +13,15 @@ use crate::live::{self, Ran};
 use crate::probe;
 use crate::program::{self, Schedule};
 use crate::show;
+use crate::tell::{self, Telling};
 use crate::workloads::{Place, Setting, Size, Workload};
 
 /// Schedules of the simulated part.
 const SEEDS: u64 = 300;
 /// It stops early after this time; slow machines get through fewer.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a failure is shrunk.
+const SHRINK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &args::Run) -> Result<(), Failure> {
     match args.os {
@@ -111,7 +114,9 @@ fn print(workload: &Workload, ran: &[Ran]) -> String {
 /// One simulated run, described.
 fn simulate_once(args: &args::Run) -> Result<(), Failure> {
     let workload = args.workload.0;
-    let outcome = program::simulation(workload, sized(args, workload.small), &schedule(args)).run(args.seed);
+    let schedule = schedule(args);
+    let simulation = program::simulation(workload, sized(args, workload.small), &schedule);
+    let outcome = simulation.run(args.seed);
     println!(
         "simulated: {}, seed {}: {} points, {} switches, {} events, {} of virtual time, event digest {:016x}",
         workload.name,
@@ -130,8 +135,18 @@ fn simulate_once(args: &args::Run) -> Result<(), Failure> {
             );
             Ok(())
         }
-        _ => Err(explore::fail(workload, &outcome, &PathBuf::from("."))),
+        _ => Err(failed(workload, &schedule, &simulation, &outcome)),
     }
+}
+
+/// A failure of the simulated part; its traces go where the command was called.
+fn failed(
+    workload: &'static Workload,
+    schedule: &Schedule,
+    simulation: &Simulation,
+    outcome: &Outcome,
+) -> Failure {
+    Telling { workload, schedule, directory: Path::new("."), shrink: SHRINK }.failed(simulation, outcome)
 }
 
 fn schedule(args: &args::Run) -> Schedule {
@@ -146,7 +161,8 @@ fn simulate_many(args: &args::Run) -> Result<String, Failure> {
         "\nsimulated: the same program on the same scheduler, {}; threads, clock and network from a seed",
         describe(workload, size)
     );
-    let simulation = program::simulation(workload, size, &schedule(args));
+    let schedule = schedule(args);
+    let simulation = program::simulation(workload, size, &schedule);
     let (started, jobs) = (Instant::now(), explore::default_jobs());
     let (mut executions, mut points, mut switches) = (0, 0, 0);
     while executions < SEEDS && started.elapsed() < PATIENCE {
@@ -156,7 +172,7 @@ fn simulate_many(args: &args::Run) -> Result<String, Failure> {
         points += report.points;
         switches += report.switches;
         if let Some(failure) = report.failure {
-            return Err(explore::fail(workload, &failure.outcome, &PathBuf::from(".")));
+            return Err(failed(workload, &schedule, &simulation, &failure.outcome));
         }
     }
     println!(
@@ -173,7 +189,7 @@ fn simulate_many(args: &args::Run) -> Result<String, Failure> {
     outcome.trace.save(&path).map_err(|error| {
         Failure::input(format!("the trace can't be written to {}: {error}", path.display()))
     })?;
-    match explore::replay_elsewhere(&path) {
+    match tell::replay_elsewhere(&path) {
         Ok(Some(0)) => {}
         Ok(code) => {
             return Err(Failure::Violation(format!(
