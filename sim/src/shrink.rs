@@ -38,12 +38,15 @@ pub struct Measure {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { switches, faults, tasks, threads, points, .. } = self;
-        let s = |n: usize| if n == 1 { "" } else { "es" };
+        let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
         write!(
             f,
-            "{switches} switch{}, {faults} other choices, {tasks} tasks, {threads} threads, {points} points",
-            s(*switches)
+            "{}, {}, {}, {}, {}",
+            count(self.switches as u64, "switch", "switches"),
+            count(self.faults as u64, "other choice", "other choices"),
+            count(self.tasks, "task", "tasks"),
+            count(self.threads as u64, "thread", "threads"),
+            count(self.points, "point", "points")
         )
     }
 }
@@ -235,6 +238,9 @@ impl Shrinker<'_> {
 
     /// The best with other choices.
     fn attempt_choices(&mut self, entries: Vec<Entry>) -> bool {
+        if self.over() {
+            return false;
+        }
         let (simulation, options) = (self.best.simulation.clone(), self.best.options.clone());
         self.attempt(simulation, entries, options)
     }
@@ -243,9 +249,10 @@ impl Shrinker<'_> {
         self.descend();
         self.smaller();
         for restart in 0..RESTARTS {
-            if self.best.measure.switches <= FEW || self.over() || !self.elsewhere(restart) {
+            if self.best.measure.switches <= FEW || self.over() {
                 break;
             }
+            self.elsewhere(restart);
         }
     }
 
@@ -292,7 +299,7 @@ impl Shrinker<'_> {
 
     fn without(&mut self, drop: impl Fn(&Entry) -> bool) -> bool {
         let rest: Vec<Entry> = self.best.entries.iter().copied().filter(|entry| !drop(entry)).collect();
-        rest.len() < self.best.entries.len() && !self.over() && self.attempt_choices(rest)
+        rest.len() < self.best.entries.len() && self.attempt_choices(rest)
     }
 
     /// Windows of entries from the end on: what is deleted late changes nothing before it.
@@ -359,8 +366,11 @@ impl Shrinker<'_> {
                     return;
                 }
                 let (entries, options) = (self.best.entries.clone(), self.best.options.clone());
-                if self.attempt(program.clone(), entries, options) || self.another(&program, 0) {
+                if self.attempt(program.clone(), entries, options) {
                     self.descend();
+                    continue 'again;
+                }
+                if self.another(&program, 0) {
                     continue 'again;
                 }
             }
@@ -368,14 +378,13 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Another failing seed of the same program; false: none was found.
-    fn elsewhere(&mut self, restart: u32) -> bool {
+    /// Another failing seed of the same program.
+    fn elsewhere(&mut self, restart: u32) {
         let program = self.best.simulation.clone();
         let from = u64::from(restart + 1).wrapping_mul(LOOK);
         if self.another(&program, from) {
-            self.descend();
+            self.smaller();
         }
-        true
     }
 
     /// Looks for a seed of `program` that fails in the same way and shrinks that; true if the result is simpler than the best.
