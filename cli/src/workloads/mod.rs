@@ -11,9 +11,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use pirn::time::Instant;
 
+mod accepts;
 mod blocking;
 mod cancel;
 mod echo;
+mod guests;
 mod hog;
 mod local;
 mod mailbox;
@@ -24,6 +26,7 @@ mod spawn;
 mod spin;
 mod storm;
 mod streams;
+mod stuck;
 mod timers;
 
 /// A program for one host or more.
@@ -236,7 +239,10 @@ pub(crate) const ALL: &[&Workload] = &[
     &local::WORKLOAD,
     &blocking::WORKLOAD,
     &hog::WORKLOAD,
+    &stuck::WORKLOAD,
     &streams::WORKLOAD,
+    &accepts::WORKLOAD,
+    &guests::WORKLOAD,
     &shutdown::WORKLOAD,
 ];
 

@@ -1,0 +1,203 @@
+//! The mutant suite: each patch in this folder re-creates a bug that some runtime once shipped. It is applied to a copy of
+//! the tree, the copy is built, and the simulator looks for the bug with each strategy and several seeds.
+//!
+//! `cargo run --release -p pirn-mutants -- --help` has the options, `mutants/README.md` the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::cell::How;
+use self::patch::Mutant;
+use self::state::{State, Tested};
+use self::tree::Tree;
+
+mod cell;
+mod cpu;
+mod patch;
+mod state;
+mod table;
+mod tree;
+
+/// Applies each mutant to a copy of the tree, explores, and writes the table into docs/mutants.md.
+#[derive(Parser)]
+#[command(
+    after_help = "Exit codes: 0 the table was written, 1 a control was killed, 2 a patch does not apply or something can't be done."
+)]
+struct Args {
+    /// Numbers of mutants, such as 4,06b,control [default: all].
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// One part of all mutants: number and count of parts, such as 1/4. Each part keeps a state of its own.
+    #[arg(long, value_name = "K/N", value_parser = shard)]
+    shard: Option<(usize, usize)>,
+    /// CPU seconds of a cell.
+    #[arg(long, default_value_t = 20.0, value_parser = positive)]
+    budget: f64,
+    /// Seeds a strategy.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// How the next thread is chosen.
+    #[arg(long, value_delimiter = ',', default_value = "mix,stay,pct,uniform")]
+    strategies: Vec<String>,
+    /// Also run the loom models on each mutant.
+    #[arg(long)]
+    loom: bool,
+    /// Also run the tests of the core on each mutant, ten minutes at most.
+    #[arg(long)]
+    tests: bool,
+    /// Keep results of an older state of the code.
+    #[arg(long)]
+    keep: bool,
+    /// Add the results in these state files, of other shards, and write the table.
+    #[arg(long, value_name = "FILE")]
+    merge: Vec<PathBuf>,
+    /// Where the copy, its build and the state are [default: target/mutants].
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((k, n)) if (1..=n).contains(&k) => Ok((k, n)),
+        _ => Err("write K/N with K from 1 to N, for example 2/4".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .ok_or_else(|| "it must be a positive number".to_owned())
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn wanted(mutant: &Mutant, only: &[String]) -> bool {
+    let trim = |number: &str| number.trim_start_matches('0').to_owned();
+    only.is_empty() || only.iter().any(|name| trim(name) == trim(mutant.number()) || *name == mutant.name)
+}
+
+/// False: a control was killed.
+fn run(args: &Args) -> Result<bool, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|e| e.to_string())?;
+    let work = args.work.clone().unwrap_or_else(|| root.join("target/mutants"));
+    fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+    let all = patch::all(&root)?;
+    let stale: Vec<String> = all.iter().filter_map(|mutant| mutant.apply(&root).err()).collect();
+    if !stale.is_empty() {
+        return Err(stale.join("\n"));
+    }
+    let tree = Tree::new(&root, &work).map_err(|error| format!("the copy can't be made: {error}"))?;
+    let hash = tree.hash().map_err(|error| error.to_string())?;
+    let file = match args.shard {
+        Some((k, n)) => format!("state-{k}-of-{n}.json"),
+        None => "state.json".to_owned(),
+    };
+    let mut state = State::load(&work.join(file), hash, args.keep)?;
+    args.merge.iter().try_for_each(|path| state.merge(path))?;
+    let (k, n) = args.shard.unwrap_or((1, 1));
+    let chosen = all.iter().filter(|mutant| wanted(mutant, &args.only));
+    let chosen: Vec<&Mutant> = chosen.enumerate().filter(|(at, _)| at % n == k - 1).map(|(_, m)| m).collect();
+    if chosen.is_empty() {
+        return Err("no mutant is chosen: see the names of the patches in mutants/".to_owned());
+    }
+    for (at, mutant) in chosen.iter().enumerate() {
+        println!("[{}/{}] {}", at + 1, chosen.len(), mutant.name);
+        let outcome = measure(args, &tree, &work, mutant, &mut state);
+        // Whatever came of it.
+        tree.reset().map_err(|error| format!("the copy can't be restored: {error}"))?;
+        outcome?;
+    }
+    if args.shard.is_none() {
+        write(&root, &all, &state, &args.strategies)?;
+    }
+    let dead: Vec<&str> = all
+        .iter()
+        .filter(|mutant| mutant.is_control() && state.cells_of(mutant).any(|cell| cell.kill.is_some()))
+        .map(|mutant| mutant.name.as_str())
+        .collect();
+    dead.iter().for_each(|name| eprintln!("{name} was killed: a false alarm, or it is not benign"));
+    Ok(dead.is_empty())
+}
+
+/// Fills the missing cells of one mutant.
+fn measure(args: &Args, tree: &Tree, work: &Path, mutant: &Mutant, state: &mut State) -> Result<(), String> {
+    let mut missing = Vec::new();
+    for strategy in &args.strategies {
+        for seed in 0..args.seeds {
+            if state.cell(mutant, strategy, seed, args.budget).is_none() {
+                missing.push((strategy, seed));
+            }
+        }
+    }
+    let suites = [("loom", args.loom), ("tests", args.tests)];
+    let suites = suites.map(|(suite, on)| (suite, on && state.tested(mutant, suite).is_none()));
+    if missing.is_empty() && suites.iter().all(|(_, on)| !on) {
+        return Ok(());
+    }
+    tree.apply(mutant)?;
+    if !missing.is_empty() {
+        let pirn = tree.build().map_err(|error| format!("{}: {error}", mutant.name))?;
+        for (strategy, seed) in missing {
+            let how = How { pirn: &pirn, strategy, seed, budget: args.budget, traces: &work.join("traces") };
+            let cell = cell::explore(mutant, &how)?;
+            let found = cell.kill.as_ref().map_or("survived".to_owned(), |kill| {
+                let trace = if kill.replays { "" } else { ", the trace does NOT replay" };
+                format!("{} by {} after {} schedules{trace}", kill.invariant, kill.workload, kill.schedules)
+            });
+            println!("  {strategy} {seed}: {found}, {:.2} s of CPU", cell.cpu);
+            state.put(cell);
+            state.save()?;
+        }
+    }
+    for (suite, _) in suites.iter().filter(|(_, on)| *on) {
+        let (arguments, limit): (&[&str], u64) = match *suite {
+            "loom" => (&["test", "-p", "pirn-model"], 900),
+            _ => (&["test", "--no-fail-fast", "-p", "pirn", "-p", "pirn-tests", "--lib", "--tests"], 600),
+        };
+        let failed = tree.test(arguments, Duration::from_secs(limit))?;
+        println!("  {suite}: {}", failed.as_deref().unwrap_or("survived"));
+        state.tests.push(Tested {
+            mutant: mutant.name.clone(),
+            hash: mutant.hash,
+            suite: (*suite).to_owned(),
+            failed,
+        });
+        state.save()?;
+    }
+    Ok(())
+}
+
+/// The place of the table in the document.
+const BEGIN: &str = "<!-- table: written by cargo run -p pirn-mutants -->\n";
+const END: &str = "<!-- end of table -->\n";
+
+fn write(root: &Path, all: &[Mutant], state: &State, strategies: &[String]) -> Result<(), String> {
+    let path = root.join("docs/mutants.md");
+    let failed = |error| format!("{}: {error}", path.display());
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .ok_or_else(|| format!("{}: the line `{}` is missing", path.display(), BEGIN.trim()))?;
+    let (_, after) = rest
+        .split_once(END)
+        .ok_or_else(|| format!("{}: the line `{}` is missing", path.display(), END.trim()))?;
+    let table = table::table(all, state, strategies);
+    fs::write(&path, format!("{before}{BEGIN}\n{table}\n{END}{after}")).map_err(failed)?;
+    println!("{} was written", path.display());
+    Ok(())
+}

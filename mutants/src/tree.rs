@@ -1,0 +1,129 @@
+//! The copy of the tree that is broken on purpose: kept between mutants with its build, so that each costs one rebuild of what it touches.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::cpu;
+use crate::patch::{Mutant, hash};
+
+/// A copy of the repository, and where it is built.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: PathBuf,
+    copy: PathBuf,
+    build: PathBuf,
+}
+
+/// What a change of these means other results.
+const PARTS: &[&str] = &["src", "sim", "cli", "macros", "Cargo.toml", "Cargo.lock"];
+/// What only the loom and test columns need.
+const EXTRAS: &[&str] = &["model", "tests", "mutants", "README.md"];
+
+impl Tree {
+    /// Copies what has changed since the last time.
+    pub(crate) fn new(root: &Path, work: &Path) -> io::Result<Self> {
+        let tree = Self { root: root.to_owned(), copy: work.join("tree"), build: work.join("build") };
+        tree.reset()?;
+        Ok(tree)
+    }
+
+    /// Makes the copy equal to the original again. Files that are equal keep their time, so that they are not rebuilt.
+    pub(crate) fn reset(&self) -> io::Result<()> {
+        for part in PARTS.iter().chain(EXTRAS) {
+            mirror(&self.root.join(part), &self.copy.join(part))?;
+        }
+        Ok(())
+    }
+
+    /// A number that changes with the code.
+    pub(crate) fn hash(&self) -> io::Result<u64> {
+        let mut files = Vec::new();
+        PARTS.iter().try_for_each(|part| walk(&self.root.join(part), &mut files))?;
+        files.sort();
+        files.iter().try_fold(0, |sum: u64, file| Ok(sum.rotate_left(7) ^ hash(&fs::read(file)?)))
+    }
+
+    /// Breaks the copy.
+    pub(crate) fn apply(&self, mutant: &Mutant) -> Result<(), String> {
+        for (path, text) in mutant.apply(&self.copy)? {
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("cargo");
+        command
+            .args(arguments)
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", &self.build)
+            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+            .env("RUSTFLAGS", "-Awarnings")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Builds the command line in release; its path.
+    pub(crate) fn build(&self) -> Result<PathBuf, String> {
+        let output = self.cargo(&["build", "--release", "--quiet", "--bin", "pirn"]).output();
+        let output: Output = output.map_err(|error| format!("cargo does not start: {error}"))?;
+        if output.status.success() {
+            return Ok(self.build.join("release").join("pirn"));
+        }
+        Err(format!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Runs the tests of some packages; the first that failed, or nothing. A run that takes longer than `limit` counts as one that hangs.
+    pub(crate) fn test(&self, arguments: &[&str], limit: Duration) -> Result<Option<String>, String> {
+        let log = self.build.join("test.log");
+        let file = fs::File::create(&log).map_err(|error| error.to_string())?;
+        let mut command = self.cargo(arguments);
+        command.stdout(file).stderr(Stdio::null());
+        let finished =
+            cpu::run_until(command, limit).map_err(|error| format!("cargo does not start: {error}"))?;
+        let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+        let failed = text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        Ok(match (finished, failed) {
+            (_, Some(name)) => Some(name.to_owned()),
+            (Some(true), None) => None,
+            (Some(false), None) => Some("(the process ended)".to_owned()),
+            (None, None) => Some("(hangs)".to_owned()),
+        })
+    }
+}
+
+/// Copies what differs and removes what is not there any more.
+fn mirror(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_file() {
+        let text = fs::read(from)?;
+        if fs::read(to).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        to.parent().map_or(Ok(()), fs::create_dir_all)?;
+        return fs::write(to, text);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        mirror(&from.join(&name), &to.join(&name))?;
+    }
+    for entry in fs::read_dir(to)? {
+        let entry = entry?;
+        if !from.join(entry.file_name()).exists() {
+            let gone = entry.path();
+            if gone.is_dir() { fs::remove_dir_all(gone)? } else { fs::remove_file(gone)? }
+        }
+    }
+    Ok(())
+}
+
+fn walk(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_file() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    fs::read_dir(path)?.try_for_each(|entry| walk(&entry?.path(), files))
+}
