@@ -7,7 +7,8 @@ use std::io;
 use std::sync::Arc;
 
 use pirn::os::{
-    Completion, DriverConfig, DriverParts, Fd, Op, Reap, Submit, Submitted, Token, Unpark, Wait, Yielded,
+    Completion, DriverConfig, DriverParts, Fd, Interest, Op, Reap, Submit, Submitted, Token, Unpark, Wait,
+    Yielded,
 };
 
 use crate::check::Violation;
@@ -106,7 +107,11 @@ impl World {
     fn wait_at_socket(&mut self, driver: u32, slot: u32) {
         let record = &self.driver(driver).ops[slot as usize];
         let op = OpRef { driver, slot, serial: record.serial };
-        let (reads, socket) = (matches!(record.op, Some(Op::Recv { .. } | Op::Accept { .. })), record.socket);
+        let reads = matches!(
+            record.op,
+            Some(Op::Recv { .. } | Op::Accept { .. } | Op::Ready { interest: Interest::Read, .. })
+        );
+        let socket = record.socket;
         let socket = self.net.socket(socket);
         let list = if reads { &mut socket.readers } else { &mut socket.writers };
         if !list.contains(&op) {
@@ -150,6 +155,15 @@ impl World {
                 Ok(Some(())) => (Ok(0), Yielded::Nothing),
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
+            // Now and then without a reason, as the kernel may.
+            Op::Ready { interest, .. } => {
+                if !self.is_ready(socket, *interest)
+                    && self.rarely(Kind::Spurious, 2, self.options.spurious) == 0
+                {
+                    return Played::Waits;
+                }
+                (Ok(0), Yielded::Nothing)
+            }
             _ => (Err(libc::ENOSYS), Yielded::Nothing),
         };
         self.note(result.map_or_else(|errno| (1 << 40) | errno as u64, |count| count as u64));
@@ -240,7 +254,11 @@ impl Handle {
 
 fn op_fd(op: &Op) -> Option<&Fd> {
     match op {
-        Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Send { fd, .. } => Some(fd),
+        Op::Accept { fd }
+        | Op::Connect { fd, .. }
+        | Op::Recv { fd, .. }
+        | Op::Send { fd, .. }
+        | Op::Ready { fd, .. } => Some(fd),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{Shutdown, SocketAddr};
 
+use pirn::os::Interest;
+
 use crate::choice::Kind;
 use crate::net::{Errno, Role, What};
 use crate::rng::mix_bytes;
@@ -162,6 +164,25 @@ impl World {
     }
 
     // ---- readiness ----
+
+    /// Whether a call of that direction would move something, end or fail.
+    pub(crate) fn is_ready(&mut self, id: u32, interest: Interest) -> bool {
+        let buffer = self.options.buffer;
+        let socket = self.net.socket(id);
+        match (&socket.role, interest) {
+            (Role::Connecting, _) => false,
+            (Role::Listener { queue, .. }, Interest::Read) => !queue.is_empty(),
+            (Role::Listener { .. } | Role::Fresh, _) => true,
+            (Role::Stream, _) if socket.error.is_some() || socket.reset => true,
+            (Role::Stream, Interest::Read) => !socket.inbox.is_empty() || socket.eof || socket.read_shut,
+            (Role::Stream, Interest::Write) => {
+                let room = buffer > socket.unread;
+                // Who waits for room is told when there is some.
+                socket.starved |= !room && !socket.write_shut;
+                room || socket.write_shut
+            }
+        }
+    }
 
     /// Tells who waits to read.
     pub(crate) fn readable(&mut self, id: u32) {

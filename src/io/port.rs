@@ -116,11 +116,6 @@ impl InFlight {
         }
     }
 
-    /// Asks for an early end; the completion is still awaited.
-    pub(crate) fn hurry(&self, port: &dyn Port) {
-        port.cancel(self.token);
-    }
-
     /// Takes the completion if it came; else asks for an early end and leaves what comes to be adopted.
     pub(crate) fn cancel(self, port: &dyn Port) -> Option<Completion> {
         match port.ops(self.token.worker()).detach(self.token) {

@@ -16,7 +16,7 @@ use super::read::{self, ReadSide, Take};
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::write::{self, WriteSide};
 use super::{ToSocketAddrs, addr, connect};
-use crate::io::{Port, locked};
+use crate::io::Port;
 use crate::os::{Fd, SocketOption};
 use crate::sync::Mutex;
 
@@ -83,20 +83,11 @@ impl TcpStream {
     /// Not cancel-safe: dropped before its end, it closes the stream.
     ///
     /// # Errors
-    /// With the stream: if bytes were received ahead of the reader (read them first), if the flush failed, or if
+    /// With the stream: if the flush failed, if the backend received bytes ahead of the reader (read them first), or if
     /// the process has no descriptor left (the stream's own is duplicated).
     pub async fn into_std(self) -> Result<std::net::TcpStream, (Self, io::Error)> {
         if let Err(error) = self.flush().await {
             return Err((self, error));
-        }
-        self.read.lock().hurry(self.port.as_ref());
-        let held = poll_fn(|context| {
-            locked(&self.read, context.waker(), |side, wakers| side.poll_idle(self.port.as_ref(), wakers))
-        })
-        .await;
-        if held > 0 {
-            let message = format!("{held} received bytes were not read and would be lost: read them first");
-            return Err((self, io::Error::other(message)));
         }
         match self.fd.duplicate() {
             Ok(fd) => Ok(fd.into()),

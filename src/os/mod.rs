@@ -47,7 +47,8 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
     fn raw(&self) -> RawFd;
     /// For the backend to find its own type again.
     fn as_any(&self) -> &dyn Any;
-    /// A second descriptor of the same open socket, for code outside of the runtime. The simulator has none to give.
+    /// A second descriptor of the same open socket, for code outside of the runtime. Fails while the backend holds bytes
+    /// of it that were not read. The simulator has none to give.
     fn duplicate(&self) -> io::Result<OwnedFd> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
