@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pirn_sim::{Shard, Strategy};
 
 use crate::workloads::{self, Workload};
 
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run a workload in the simulator under many schedules, until one breaks an invariant.
     Explore(Explore),
+    /// Add the summaries of a sweep's shards up.
+    Merge(Merge),
     /// Run a recorded trace again, strictly: any difference is an error.
     Replay(Replay),
     /// Say what this machine offers and what Pirn will use.
@@ -74,9 +77,21 @@ pub(crate) struct Explore {
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) first: u64,
-    /// How the next thread is chosen.
-    #[arg(long, value_enum, default_value_t = Strategy::Mix)]
+    /// How the next thread is chosen: mix, stay[:PERMILLE], pct[:DEPTH], pos, uniform, dfs[:DEVIATIONS] or portfolio.
+    #[arg(long, value_name = "NAME", default_value = "mix")]
     pub(crate) strategy: Strategy,
+    /// Explore part K of N of the seeds only; `merge` adds the summaries of the parts up.
+    #[arg(long, value_name = "K/N", default_value = "1/1")]
+    pub(crate) shard: Shard,
+    /// Stop after so many seconds.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) seconds: Option<f64>,
+    /// Write what was done and reached as JSON, now and then and at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Go on where the sweep of this summary stopped; writes it anew unless --summary says otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
     /// Threads that explore [default: one a CPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) jobs: Option<u16>,
@@ -104,6 +119,17 @@ pub(crate) struct Explore {
     /// Keep a failure as it was found.
     #[arg(long)]
     pub(crate) no_shrink: bool,
+}
+
+/// `pirn merge`.
+#[derive(Args)]
+pub(crate) struct Merge {
+    /// Summaries that `explore --summary` wrote.
+    #[arg(required = true, value_name = "SUMMARY")]
+    pub(crate) summaries: Vec<PathBuf>,
+    /// Where the sum is written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: Option<PathBuf>,
 }
 
 /// `pirn replay`.
@@ -144,19 +170,6 @@ pub(crate) enum World {
     Epoll,
     /// In the simulator.
     Sim,
-}
-
-/// How the simulator chooses the next thread.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Strategy {
-    /// A mix of the others, drawn from the seed.
-    Mix,
-    /// The running thread mostly goes on.
-    Stay,
-    /// Probabilistic concurrency testing: priorities and a few changes of them.
-    Pct,
-    /// Any thread, each time.
-    Uniform,
 }
 
 fn workloads_help(what: &str) -> String {

@@ -10,6 +10,7 @@ use crate::args;
 use crate::failure::Failure;
 use crate::program::{self, Schedule};
 use crate::show;
+use crate::summary;
 use crate::tell::Telling;
 use crate::workloads::Size;
 
@@ -30,25 +31,50 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         ))
     })?;
     check_directory(&args.traces)?;
+    let (number, of) = args.shard.parts();
+    if of > args.seeds {
+        return Err(Failure::input(format!(
+            "--shard {number}/{of}: {} seeds have at most {} shards",
+            args.seeds, args.seeds
+        )));
+    }
+    let resume = args.resume.as_deref().map(summary::load).transpose()?;
+    let target = args.summary.as_deref().or(args.resume.as_deref());
     let schedule = Schedule {
         workers: args.workers.clone(),
-        strategy: args.strategy.into(),
+        strategy: args.strategy,
         tso: if args.tso { Tso::On } else { Tso::Off },
     };
     let simulation = program::simulation(workload, size, &schedule);
-    let jobs = args.jobs.map_or_else(default_jobs, usize::from);
-    let report = search(&simulation, workload.name, args.seeds, args.first, jobs);
+    let sweep = Explore {
+        seeds: args.seeds,
+        first: args.first,
+        shard: args.shard,
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
+        ..Explore::default()
+    };
+    let limit = args.seconds.map(Duration::from_secs_f64);
+    let mut report = summary::sweep(&simulation, workload.name, sweep, limit, resume, target)?;
+    if let (Some(failed), Some(failure)) = (report.summary.failures.last_mut(), &report.failure) {
+        let name = format!("pirn-{}-{}.json", workload.name, failure.outcome.seed);
+        failed.trace = Some(args.traces.join(name).display().to_string());
+    }
+    if let Some(path) = target {
+        summary::save(&report.summary, path)?;
+    }
+    let summary = &report.summary;
     println!(
-        "{}: {} schedules (seeds {} to {last}), {} points, {} switches, {:.1} s: {} schedules/s",
+        "{}: {} schedules (seeds {} to {last}{}), {} points, {:.1} s: {} schedules/s",
         workload.name,
-        show::count(report.executions),
+        show::count(summary.executions()),
         args.first,
-        show::count(report.points),
-        show::count(report.switches),
-        report.seconds,
-        show::rate(report.executions, Duration::from_secs_f64(report.seconds)),
+        if of > 1 { format!(", shard {number}/{of}") } else { String::new() },
+        show::count(summary.points()),
+        summary.seconds(),
+        show::rate(summary.executions(), Duration::from_secs_f64(summary.seconds())),
     );
-    match report.failure {
+    summary::print(summary);
+    match &report.failure {
         Some(failure) => {
             let shrink = Duration::from_secs_f64(if args.no_shrink { 0.0 } else { args.shrink_seconds });
             let telling = Telling { workload, schedule: &schedule, directory: &args.traces, shrink };
@@ -56,23 +82,29 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         }
         None => {
             println!("no violation");
-            let more = format!(
-                "explore {} --seeds {} --first {}",
-                workload.name,
-                args.seeds * 10,
-                last.saturating_add(1)
-            );
-            println!("go on with: {}", show::command(&more));
+            if summary.is_complete() && of == 1 && !summary.has_seen_all() {
+                let more = format!(
+                    "explore {} --seeds {} --first {}",
+                    workload.name,
+                    args.seeds.saturating_mul(10),
+                    last.saturating_add(1)
+                );
+                println!("go on with: {}", show::command(&more));
+            }
             Ok(())
         }
     }
 }
 
 /// Explores with a progress bar.
-pub(crate) fn search(simulation: &Simulation, title: &str, seeds: u64, first: u64, jobs: usize) -> Report {
-    let bar = show::bar(seeds, title, "{pos}/{len} schedules, {msg}, about {eta} left");
-    let report =
-        simulation.explore(Explore { seeds, first, jobs, progress: &|progress| advance(&bar, &progress) });
+pub(crate) fn search(simulation: &Simulation, title: &str, sweep: Explore<'_>) -> Report {
+    let (number, of) = sweep.shard.parts();
+    let bar = show::bar(
+        sweep.seeds / of + u64::from(number <= sweep.seeds % of),
+        title,
+        "{pos}/{len} schedules, {msg}, about {eta} left",
+    );
+    let report = simulation.explore(Explore { progress: &|progress| advance(&bar, &progress), ..sweep });
     bar.finish_and_clear();
     report
 }

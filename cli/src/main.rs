@@ -18,6 +18,7 @@ mod program;
 mod replay;
 mod run;
 mod show;
+mod summary;
 mod tell;
 mod workloads;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Explore(args) => explore::explore(args),
+        Command::Merge(args) => summary::merge(args),
         Command::Replay(args) => replay::replay(args),
         Command::Doctor => doctor::doctor(),
     };

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use pirn_sim::{Simulation, Strategy, Trace};
 
-use crate::args;
 use crate::failure::Failure;
 use crate::workloads::{self, Place, Setting, Size, Workload};
 
@@ -27,17 +26,6 @@ pub(crate) struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self { workers: 1..=4, strategy: Strategy::Mix, tso: pirn_sim::Tso::Half }
-    }
-}
-
-impl From<args::Strategy> for Strategy {
-    fn from(strategy: args::Strategy) -> Self {
-        match strategy {
-            args::Strategy::Mix => Self::Mix,
-            args::Strategy::Stay => Self::Stay,
-            args::Strategy::Pct => Self::Pct,
-            args::Strategy::Uniform => Self::Uniform,
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pirn_sim::{Outcome, Simulation, Tso, Verdict};
+use pirn_sim::{Explore, Outcome, Simulation, Tso, Verdict};
 
 use crate::args::{self, World};
 use crate::explore;
@@ -167,7 +167,11 @@ fn simulate_many(args: &args::Run) -> Result<String, Failure> {
     let (mut executions, mut points, mut switches) = (0, 0, 0);
     while executions < SEEDS && started.elapsed() < PATIENCE {
         let batch = (SEEDS - executions).min(100);
-        let report = explore::search(&simulation, "simulated", batch, args.seed + executions, jobs);
+        let report = explore::search(
+            &simulation,
+            "simulated",
+            Explore { seeds: batch, first: args.seed + executions, jobs, ..Explore::default() },
+        );
         executions += report.executions;
         points += report.points;
         switches += report.switches;

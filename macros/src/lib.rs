@@ -56,7 +56,7 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `hosts = N` | hosts, with addresses 10.0.0.1 and up | 1 |
 /// | `workers = N` or `A..=B` | workers of each host, drawn from the seed | `1..=3` |
 /// | `tso = true` | half of the seeds run with store buffers | `false` |
-/// | `strategy = "..."` | `mix`, `stay`, `pct` or `uniform` | `"mix"` |
+/// | `strategy = "..."` | `mix`, `stay`, `pct`, `pos`, `uniform`, `dfs` or `portfolio`, some with a number (see `pirn_sim::Strategy`) | `"mix"` |
 /// | `preempt = "..."` | `everywhere` or `os-calls` (faster; hides every race of a wake inside a poll) | `"everywhere"` |
 /// | `faults = "..."` | a list of faults, separated by commas (see `pirn_sim::Faults`) | none |
 ///

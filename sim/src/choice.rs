@@ -7,10 +7,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::{Options, Walk};
+use crate::draw::Draw;
+use crate::options::Options;
+use crate::plan::Plan;
 use crate::replay::Follow;
 use crate::rng::{Rng, mix};
-use crate::strategy::Draw;
+use crate::strategy::Walk;
 
 /// What is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +52,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in order of their numbers.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Switch,
+        Self::Next,
+        Self::Waiter,
+        Self::Hold,
+        Self::Drain,
+        Self::Slow,
+        Self::Delay,
+        Self::Short,
+        Self::Inline,
+        Self::Order,
+        Self::Count,
+        Self::Spurious,
+        Self::Reset,
+        Self::Partition,
+        Self::Listener,
+    ];
+
     /// Its name in traces.
     pub const fn name(self) -> &'static str {
         match self {
@@ -130,9 +151,9 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The strategy that `options` name.
-    pub(crate) fn draw(options: &Options, seed: u64) -> Self {
-        Self::Draw(Draw::new(options.walk, Rng::new(seed, 1)))
+    /// The walk that `options` name, along a plan if it is depth first.
+    pub(crate) fn draw(options: &Options, seed: u64, plan: Plan) -> Self {
+        Self::Draw(Draw::new(options.walk, Rng::new(seed, 1)).with_plan(plan))
     }
 
     /// Only defaults, for the time between runs.
@@ -151,6 +172,21 @@ pub(crate) fn offer(options: u32, what: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_of_kinds_is_whole() {
+        for (number, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, number);
+        }
+        let unknown = serde_json::from_str::<Kind>("\"nothing\"").unwrap_err().to_string();
+        let named = Kind::ALL.iter().filter(|kind| unknown.contains(&format!("`{}`", kind.name()))).count();
+        assert_eq!(named, Kind::ALL.len());
+        assert_eq!(
+            unknown.matches('`').count() / 2,
+            Kind::ALL.len() + 1,
+            "a kind is missing in ALL: {unknown}"
+        );
+    }
 
     #[test]
     fn an_entry_is_a_list_in_json() {

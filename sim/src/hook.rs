@@ -6,6 +6,7 @@ use std::time::Duration;
 use pirn::sync::{Access, Ghost, Hook};
 use pirn::trace::Event;
 
+use crate::draw::Pending;
 use crate::report::Did;
 use crate::thread::Executor;
 use crate::world::{Why, World};
@@ -17,12 +18,12 @@ pub(crate) const OS: u32 = 15;
 impl Executor {
     /// A point, and where switching is allowed a choice.
     #[inline]
-    fn point_of(&self, access: u32, switches: bool, at: &'static Location<'static>) {
+    fn point_of(&self, access: u32, address: usize, switches: bool, at: &'static Location<'static>) {
         let world = self.world();
         world.count(access, at);
         self.beat.point(world.points, world.current, at);
         if switches || world.everywhere() {
-            let next = world.decide();
+            let next = world.decide(Pending { address, writes: access != Access::Load as u32 });
             if next != world.current {
                 self.switch(next);
             }
@@ -48,7 +49,7 @@ impl Executor {
     }
 
     pub(crate) fn os_point_at(&self, at: &'static Location<'static>) {
-        self.point_of(OS, true, at);
+        self.point_of(OS, 0, true, at);
         let world = self.world();
         let me = world.current;
         world.tso.drain(me);
@@ -66,8 +67,8 @@ fn check_step(world: &mut World) {
 
 impl Hook for Executor {
     #[inline]
-    fn point(&self, access: Access, _address: usize, at: &'static Location<'static>) {
-        self.point_of(access as u32, false, at);
+    fn point(&self, access: Access, address: usize, at: &'static Location<'static>) {
+        self.point_of(access as u32, address, false, at);
         if matches!(access, Access::Store | Access::Rmw | Access::Unlock | Access::Notify) {
             // A spinning thread may wait for just this.
             self.world().spun.clear();
@@ -179,6 +180,7 @@ impl World {
         me.asked = 0;
         let host = me.host as usize;
         let words = event.encode();
+        self.seen_events |= 1 << (words[0] & 63);
         self.note(words[0]);
         self.note(words[1]);
         if self.log.is_some() {

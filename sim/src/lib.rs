@@ -42,13 +42,16 @@ pub use self::choice::{Entry, Kind};
 pub use self::entry::{
     busy, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition, random,
 };
-pub use self::explore::{Explore, Failure, Progress, Report};
+pub use self::explore::{Explore, Failure, Progress, Ran, Report};
 pub use self::interpose::is_linked;
-pub use self::options::{Faults, Network, Preempt, Sizes, Strategy, Tso};
+pub use self::options::{Faults, Network, Preempt, Sizes, Tso};
+pub use self::plan::Shard;
 pub use self::replay::{Fit, Mismatch, ReplayError};
 pub use self::report::{Did, Outcome, Step, Verdict};
 pub use self::shrink::{Measure, Shrink, Shrunk};
 pub use self::simulation::{Returned, Simulation};
+pub use self::strategy::Strategy;
+pub use self::summary::{Failed, Summary, SummaryError};
 pub use self::trace::{FORMAT, Trace, TraceError};
 pub use self::watchdog::watchdog;
 
@@ -57,6 +60,7 @@ pub mod test;
 
 mod choice;
 mod clock;
+mod draw;
 mod driver;
 mod entry;
 mod explore;
@@ -67,6 +71,7 @@ mod options;
 mod os;
 mod overflow;
 mod partition;
+mod plan;
 mod replay;
 mod report;
 mod rerun;
@@ -77,6 +82,8 @@ mod shrink;
 mod simulation;
 mod strategy;
 mod stream;
+mod summary;
+mod tally;
 mod thread;
 mod tls;
 mod trace;

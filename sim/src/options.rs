@@ -1,42 +1,16 @@
 //! What a simulation is asked for, and what one execution drew from its seed.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::check::{Checker, Limits};
 use crate::rng::Rng;
-
-/// How the next thread is chosen at a point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// Drawn from the seed: mostly `Stay` and `Pct`, `Uniform` in a tenth of the executions.
-    #[default]
-    Mix,
-    /// Stay on the running thread with a chance of 0.95 or 0.7, else any other one.
-    Stay,
-    /// Probabilistic concurrency testing (Burckhardt et al., 2010): random priorities, 1 to 5 random changes.
-    Pct,
-    /// Any runnable thread at each point.
-    Uniform,
-}
-
-impl FromStr for Strategy {
-    type Err = String;
-
-    /// `mix`, `stay`, `pct` or `uniform`.
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "mix" => Ok(Self::Mix),
-            "stay" => Ok(Self::Stay),
-            "pct" => Ok(Self::Pct),
-            "uniform" => Ok(Self::Uniform),
-            other => Err(format!("no strategy is called `{other}`; there are mix, stay, pct and uniform")),
-        }
-    }
-}
+use crate::strategy::{Strategy, Walk};
 
 /// Where threads may be switched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,18 +156,6 @@ impl From<bool> for Tso {
     }
 }
 
-/// The walk of one execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Walk {
-    /// Stay with this chance in 1000.
-    Stay { permille: u32 },
-    /// PCT over about `length` points.
-    Pct { depth: u32, length: u64 },
-    /// Uniform.
-    Uniform,
-}
-
 /// Sizes of the runtime in one execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drawn {
@@ -272,10 +234,29 @@ impl Options {
 }
 
 impl Asked {
+    /// What was asked for, in words for summaries.
+    pub(crate) fn describe(&self) -> BTreeMap<String, Value> {
+        let Self { workers, sizes, strategy, tso, preempt, faults, network, max_points, max_time } = self;
+        let text = |value: &dyn std::fmt::Debug| Value::from(format!("{value:?}"));
+        [
+            ("workers", Value::from(format!("{}-{}", workers.start(), workers.end()))),
+            ("sizes", text(sizes)),
+            ("strategy", Value::from(strategy.to_string())),
+            ("tso", text(tso)),
+            ("preempt", text(preempt)),
+            ("faults", serde_json::to_value(faults).unwrap_or_default()),
+            ("network", text(network)),
+            ("max_points", Value::from(*max_points)),
+            ("max_time", text(max_time)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
     /// The options of `seed` for `hosts` hosts; `length` is about how many points an execution has.
     pub(crate) fn draw(&self, seed: u64, hosts: usize, length: u64) -> Options {
         let mut rng = Rng::new(seed, 0);
-        let walk = self.walk(&mut rng, length);
+        let walk = self.strategy.walk(seed, &mut rng, length);
         let half = rng.chance(500);
         let tso = match self.tso {
             Tso::Off => false,
@@ -292,7 +273,7 @@ impl Asked {
             injector_interval: rng.one_of(&[2, 3, 5, 31]),
             watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
         });
-        let calm = rng.chance(300);
+        let calm = rng.chance(300) || matches!(walk, Walk::Dfs { .. });
         let mut fault = |on: bool, list: &[u32]| {
             let drawn = rng.one_of(list);
             if on && !calm { drawn } else { 0 }
@@ -330,21 +311,6 @@ impl Asked {
             entropy: rng.next(),
         }
     }
-
-    fn walk(&self, rng: &mut Rng, length: u64) -> Walk {
-        let stay = Walk::Stay { permille: rng.one_of(&[950, 700]) };
-        let pct = Walk::Pct { depth: 1 + rng.below(5), length: length.max(16) };
-        match self.strategy {
-            Strategy::Stay => stay,
-            Strategy::Pct => pct,
-            Strategy::Uniform => Walk::Uniform,
-            Strategy::Mix => match rng.below(20) {
-                0 => Walk::Uniform,
-                1..=10 => stay,
-                _ => pct,
-            },
-        }
-    }
 }
 
 /// A value of the range whose logarithm is about uniform.
@@ -364,7 +330,7 @@ mod tests {
     #[test]
     fn options_depend_on_the_seed_and_stay_in_range() {
         let asked = Asked { workers: 2..=4, ..Asked::default() };
-        let mut walks = [0; 3];
+        let mut walks = [0; 5];
         for seed in 0..1000 {
             let options = asked.draw(seed, 2, 500);
             assert_eq!(options, asked.draw(seed, 2, 500));
@@ -372,13 +338,12 @@ mod tests {
             assert!((20_000..=20_000_000).contains(&options.latency_ns));
             assert!((512..=256 * 1024).contains(&options.buffer));
             assert!(options.reset == 0 && options.partition == 0);
-            match options.walk {
-                Walk::Stay { .. } => walks[0] += 1,
-                Walk::Pct { .. } => walks[1] += 1,
-                Walk::Uniform => walks[2] += 1,
-            }
+            walks[options.walk.number()] += 1;
         }
-        assert!(walks[0] > 300 && walks[1] > 300 && walks[2] > 0 && walks[2] <= 100, "{walks:?}");
+        assert!(
+            walks[0] > 200 && walks[1] > 200 && walks[2] > 100 && (1..100).contains(&walks[3]),
+            "{walks:?}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::choice::{Entry, Key, Kind};
-use crate::strategy::Draw;
+use crate::draw::Draw;
 use crate::trace::Trace;
 use crate::world::DIGEST_POINTS;
 

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use crate::choice::{Entry, Source};
+use crate::draw::Draw;
 use crate::options::Options;
 use crate::replay::{Fit, Follow, Mismatch, ReplayError};
 use crate::report::{Outcome, Step};
 use crate::rng::Rng;
 use crate::simulation::{Simulation, lease};
-use crate::strategy::Draw;
 use crate::thread::Lease;
 use crate::trace::{Summary, Trace};
 

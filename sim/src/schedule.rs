@@ -1,6 +1,7 @@
 //! Who runs next: at a point, when the running thread can't go on, and when it spins.
 
 use crate::choice::{Key, Kind, Source, offer};
+use crate::draw::Pending;
 use crate::report::Verdict;
 use crate::set::NOBODY;
 use crate::world::{NONE, World};
@@ -12,9 +13,9 @@ const SPIN_ROUNDS: u32 = 100;
 const SLOW_NS: u64 = 2_000_000;
 
 impl World {
-    /// Who runs at this point: [`NONE`] if the run is over.
+    /// Who runs at this point, where the running thread is about to do `pending`: [`NONE`] if the run is over.
     #[inline]
-    pub(crate) fn decide(&mut self) -> u32 {
+    pub(crate) fn decide(&mut self, pending: Pending) -> u32 {
         if self.options.slow > 0 && self.due_soon() {
             self.slow();
         }
@@ -29,11 +30,11 @@ impl World {
             Source::Draw(draw) => draw.stays(&self.ready, &self.spun, self.points),
             Source::Follow(follow) => follow.passes(key),
         };
-        if stays { self.current } else { self.decide_slowly(key) }
+        if stays { self.current } else { self.decide_slowly(key, pending) }
     }
 
     #[inline(never)]
-    fn decide_slowly(&mut self, key: Key) -> u32 {
+    fn decide_slowly(&mut self, key: Key, pending: Pending) -> u32 {
         let current = self.current;
         let others = self.ready.count_but(&self.spun, current);
         if others == 0 {
@@ -41,7 +42,7 @@ impl World {
         }
         let what = |world: &Self| offer(others + 1, world.ready.hash_but(&world.spun, current));
         let next = match &mut self.source {
-            Source::Draw(draw) => draw.switch(current, &self.ready, &self.spun, self.points),
+            Source::Draw(draw) => draw.switch(current, pending, &self.ready, &self.spun, self.points),
             Source::Follow(_) => {
                 let possible = |world: &Self, pick| world.may_run(pick, current);
                 match self.recorded(key, Kind::Switch, what, possible) {
@@ -116,7 +117,7 @@ impl World {
         let usual = self.ready.nth_but(&self.spun, NOBODY, base).unwrap_or(NONE);
         let what = |world: &Self| offer(count, world.ready.hash_but(&world.spun, NOBODY));
         let next = match &mut self.source {
-            Source::Draw(draw) => draw.next(&self.ready, &self.spun).unwrap_or(usual),
+            Source::Draw(draw) => draw.next(self.current, &self.ready, &self.spun).unwrap_or(usual),
             Source::Follow(_) => {
                 match self.recorded(key, Kind::Next, what, |world, pick| world.may_run(pick, usual)) {
                     _ if self.failure.is_some() => return NONE,

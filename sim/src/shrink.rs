@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::choice::{Entry, Source};
 use crate::options::Options;
+use crate::plan::Plan;
 use crate::replay::Follow;
 use crate::report::{Outcome, Verdict};
 use crate::simulation::{Simulation, lease};
@@ -397,7 +398,7 @@ impl Shrinker<'_> {
             }
             let seed = self.best.seed.wrapping_add(1 + from + step);
             let options = program.options(&self.lease, seed);
-            program.execute(&self.lease, seed, options.clone());
+            program.execute(&self.lease, seed, options.clone(), Plan::default());
             let Some(measure) = self.failed() else { continue };
             let entries = self.lease.executor().world().entries.clone();
             let found = Best { simulation: program.clone(), seed, options, entries, measure };

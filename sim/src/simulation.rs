@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::choice::Source;
-use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Strategy, Tso};
+use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Tso};
+use crate::plan::Plan;
 use crate::report::{Outcome, Verdict};
+use crate::strategy::Strategy;
 use crate::thread::{Executor, Lease};
 use crate::trace::{FORMAT, Header, Summary, Trace};
 
@@ -41,7 +43,7 @@ pub struct Simulation {
     pub(crate) name: String,
     pub(crate) args: BTreeMap<String, String>,
     pub(crate) hosts: Vec<(String, Main)>,
-    asked: Asked,
+    pub(crate) asked: Asked,
     /// About how many points an execution has; measured once by a run of its own.
     length: Arc<OnceLock<u64>>,
 }
@@ -164,6 +166,11 @@ impl Simulation {
         self
     }
 
+    /// The names of its hosts.
+    pub(crate) fn host_names(&self) -> Vec<String> {
+        self.hosts.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -178,7 +185,7 @@ impl Simulation {
     pub fn run(&self, seed: u64) -> Outcome {
         let lease = lease();
         let options = self.options(&lease, seed);
-        self.execute(&lease, seed, options);
+        self.execute(&lease, seed, options, Plan::default());
         self.outcome(&lease, seed)
     }
 
@@ -188,22 +195,28 @@ impl Simulation {
         self.asked.draw(seed, self.hosts.len(), self.length(lease))
     }
 
+    /// The options of a depth-first search that starts at `seed`: the same for all its executions.
+    pub(crate) fn search_options(&self, seed: u64, deviations: u32) -> Options {
+        let asked = Asked { strategy: Strategy::Dfs(deviations), ..self.asked.clone() };
+        asked.draw(seed, self.hosts.len(), 0)
+    }
+
     /// About how many points an execution has: PCT needs to know. From one run that depends on nothing but the simulation.
     fn length(&self, lease: &Lease) -> u64 {
-        if !matches!(self.asked.strategy, Strategy::Mix | Strategy::Pct) {
+        if !self.asked.strategy.needs_length() {
             return 0;
         }
         *self.length.get_or_init(|| {
             let measure = Asked { strategy: Strategy::Stay, ..self.asked.clone() };
             let seed = 0x6c65_6e67_7468;
-            self.execute(lease, seed, measure.draw(seed, self.hosts.len(), 0));
+            self.execute(lease, seed, measure.draw(seed, self.hosts.len(), 0), Plan::default());
             lease.executor().world().points
         })
     }
 
     /// Runs once, on `lease`, whose world holds what came of it.
-    pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options) {
-        let source = Source::draw(&options, seed);
+    pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options, plan: Plan) {
+        let source = Source::draw(&options, seed, plan);
         self.execute_from(lease, options, source, false);
     }
 
@@ -236,7 +249,7 @@ impl Simulation {
             pirn: env!("CARGO_PKG_VERSION").to_owned(),
             program: self.name.clone(),
             args: self.args.clone(),
-            hosts: self.hosts.iter().map(|(name, _)| name.clone()).collect(),
+            hosts: self.host_names(),
             seed,
             options: world.options.clone(),
         };

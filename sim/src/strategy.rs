@@ -1,181 +1,165 @@
-//! Strategies: who runs next, and how the other choices fall.
+//! Strategies: what the next thread is chosen by, with parameters, and how a mix and the portfolio divide seeds among them.
 
-use crate::options::Walk;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::rng::Rng;
-use crate::set::{NOBODY, Set};
 
-/// A walk with its random stream.
-#[derive(Debug)]
-pub(crate) struct Draw {
-    rng: Rng,
-    walk: Walk,
-    /// Stay: points left before the next switch.
-    stay_left: u32,
-    /// PCT: a priority for each thread; the highest runs.
-    priority: Vec<u32>,
-    /// PCT: the points at which the running thread falls, latest first.
-    changes: Vec<u64>,
-    /// PCT: the next priority below all others.
-    bottom: u32,
-    /// PCT: the versions of the sets at which the running thread was found to be the highest.
-    seen: (u32, u32),
-    /// PCT: who was found at the last look, and the point from which on that thread has run.
-    runs: (u32, u64),
-    /// PCT: the point at which priorities are drawn anew.
-    era_ends: u64,
+/// How the next thread is chosen at a point.
+///
+/// As text, for [`FromStr`] and [`fmt::Display`]: `mix`, `stay`, `stay:900`, `pct`, `pct:3`, `pos`, `uniform`, `dfs`, `dfs:2`, `portfolio`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Drawn from the seed: mostly `Stay` and `Pct`, `Pos` in a fifth and `Uniform` in a twentieth of the executions.
+    #[default]
+    Mix,
+    /// Stay on the running thread with a chance of 0.95 or 0.7, else any other one.
+    Stay,
+    /// The same, with this chance in 1000.
+    StayWith(u32),
+    /// Probabilistic concurrency testing (Burckhardt et al., 2010): random priorities, 0 to 4 random changes.
+    Pct,
+    /// The same with depth `n`, from 1 on: `n - 1` changes. A bug that takes `n` orderings is found with a known chance.
+    PctWith(u32),
+    /// Partial order sampling (Yuan et al., 2018): each thread's next operation has a random priority, drawn anew when an
+    /// operation that it races with went first. Spreads the executions over orders of *racing* operations.
+    Pos,
+    /// Any runnable thread at each point.
+    Uniform,
+    /// Depth first over all schedules with at most this many deviations: choices other than the default, such as a
+    /// preemption, or when a thread blocks another than the next one. First all with one, then all with two, and so on.
+    /// Faults are off. An exploration ends when it has seen them all.
+    Dfs(u32),
+    /// The budget divided among `Stay`, `Pct`, `Pos`, `Uniform` and `Dfs` of 2, by seed.
+    Portfolio,
 }
 
-/// PCT: a thread that has run for so many points while others could falls, else a loop that waits for one of them by yielding would never end.
-const PCT_PATIENCE: u64 = 4096;
+/// Deviations that `dfs` without a number allows.
+const DEVIATIONS: u32 = 2;
 
-/// PCT: after so many points all priorities are drawn anew, else the lowest of three threads that wake one another would
-/// wait for ever, which no machine does.
-const PCT_ERA: u64 = 20_000;
-
-/// Initial PCT priorities lie above this, those after a change below.
-const PCT_START: u32 = 1 << 31;
-
-impl Draw {
-    /// A fresh walk.
-    pub(crate) fn new(walk: Walk, mut rng: Rng) -> Self {
-        let mut stay_left = 0;
-        let mut changes = Vec::new();
-        match walk {
-            Walk::Stay { permille } => stay_left = rng.run_length(permille),
-            Walk::Pct { depth, length } => {
-                changes = (1..depth).map(|_| 1 + rng.next() % length).collect();
-                changes.sort_unstable_by(|a, b| b.cmp(a));
-            }
-            Walk::Uniform => {}
-        }
-        Self {
-            rng,
-            walk,
-            stay_left,
-            priority: Vec::new(),
-            changes,
-            bottom: PCT_START,
-            seen: (0, 0),
-            runs: (0, 0),
-            era_ends: PCT_ERA,
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mix => f.write_str("mix"),
+            Self::Stay => f.write_str("stay"),
+            Self::StayWith(permille) => write!(f, "stay:{permille}"),
+            Self::Pct => f.write_str("pct"),
+            Self::PctWith(depth) => write!(f, "pct:{depth}"),
+            Self::Pos => f.write_str("pos"),
+            Self::Uniform => f.write_str("uniform"),
+            Self::Dfs(deviations) => write!(f, "dfs:{deviations}"),
+            Self::Portfolio => f.write_str("portfolio"),
         }
     }
+}
 
-    /// A thread exists now.
-    pub(crate) fn thread(&mut self) {
-        self.priority.push(PCT_START | self.rng.next() as u32);
-    }
+impl FromStr for Strategy {
+    type Err = String;
 
-    /// A turn of a spin loop of `thread`.
-    pub(crate) fn spun(&mut self, thread: u32) {
-        self.fall(thread);
-    }
-
-    fn fall(&mut self, thread: u32) {
-        self.seen = (0, 0);
-        self.bottom = self.bottom.saturating_sub(1);
-        self.priority[thread as usize] = self.bottom;
-    }
-
-    /// Whether the running thread goes on at point number `at`, as far as is known without a look at the others.
-    #[inline]
-    pub(crate) fn stays(&mut self, ready: &Set, spun: &Set, at: u64) -> bool {
-        match self.walk {
-            Walk::Stay { .. } => {
-                let stays = self.stay_left > 0;
-                self.stay_left -= u32::from(stays);
-                stays
+    /// A name, with a number after a colon where one fits: `stay` (chance in 1000, 0 to 999), `pct` (depth, 1 to 100), `dfs` (deviations, 0 to 16).
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (name, Some(number)),
+            None => (text, None),
+        };
+        let within = |low: u32, high: u32| match number {
+            None => Ok(None),
+            Some(number) => match number.parse() {
+                Ok(n) if (low..=high).contains(&n) => Ok(Some(n)),
+                _ => Err(format!("`{text}`: the number after `{name}:` must lie between {low} and {high}")),
+            },
+        };
+        let strategy = match name {
+            "stay" => within(0, 999)?.map_or(Self::Stay, Self::StayWith),
+            "pct" => within(1, 100)?.map_or(Self::Pct, Self::PctWith),
+            "dfs" => Self::Dfs(within(0, 16)?.unwrap_or(DEVIATIONS)),
+            "mix" => Self::Mix,
+            "pos" => Self::Pos,
+            "uniform" => Self::Uniform,
+            "portfolio" => Self::Portfolio,
+            other => {
+                return Err(format!(
+                    "no strategy is called `{other}`; there are mix, stay, pct, pos, uniform, dfs and portfolio"
+                ));
             }
-            Walk::Uniform => false,
-            Walk::Pct { .. } => {
-                self.seen == (ready.version(), spun.version())
-                    && self.changes.last().is_none_or(|&next| next > at)
-                    && at < self.era_ends.min(self.runs.1 + PCT_PATIENCE)
+        };
+        match number {
+            Some(_) if !matches!(name, "stay" | "pct" | "dfs") => {
+                Err(format!("`{text}`: the strategy {name} takes no number"))
             }
+            _ => Ok(strategy),
         }
     }
+}
 
-    /// Who runs at point number `at`, of the running thread and the others that are ready: a thread.
-    pub(crate) fn switch(&mut self, current: u32, ready: &Set, spun: &Set, at: u64) -> u32 {
-        match self.walk {
-            Walk::Stay { permille } => {
-                self.stay_left = self.rng.run_length(permille);
-                self.any(ready, spun, current).unwrap_or(current)
-            }
-            Walk::Uniform => {
-                let count = ready.count_but(spun, current);
-                let pick = self.rng.below(count + 1);
-                if pick == count { current } else { ready.nth_but(spun, current, pick).unwrap_or(current) }
-            }
-            Walk::Pct { .. } => {
-                if at >= self.era_ends {
-                    self.era_ends = at + PCT_ERA;
-                    let rng = &mut self.rng;
-                    self.priority.iter_mut().for_each(|priority| *priority = PCT_START | rng.next() as u32);
-                }
-                if self.runs.0 != current {
-                    self.runs = (current, at);
-                }
-                let change = self.changes.last().is_some_and(|&next| next <= at);
-                if change {
-                    self.changes.pop();
-                }
-                if change || at >= self.runs.1 + PCT_PATIENCE {
-                    self.fall(current);
-                    self.runs = (current, at);
-                }
-                match self.highest(ready, spun, current) {
-                    Some(other) if self.priority[other as usize] > self.priority[current as usize] => other,
-                    _ => {
-                        self.seen = (ready.version(), spun.version());
-                        current
-                    }
-                }
-            }
+/// The walk of one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Walk {
+    /// Stay with this chance in 1000.
+    Stay { permille: u32 },
+    /// PCT over about `length` points.
+    Pct { depth: u32, length: u64 },
+    /// Partial order sampling.
+    Pos,
+    /// Uniform.
+    Uniform,
+    /// One schedule of a depth-first search.
+    Dfs { deviations: u32 },
+}
+
+impl Walk {
+    /// Names of the walks, by [`Walk::number`].
+    pub(crate) const NAMES: [&'static str; 5] = ["stay", "pct", "pos", "uniform", "dfs"];
+
+    /// Its number in [`Walk::NAMES`].
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Self::Stay { .. } => 0,
+            Self::Pct { .. } => 1,
+            Self::Pos => 2,
+            Self::Uniform => 3,
+            Self::Dfs { .. } => 4,
         }
     }
+}
 
-    /// Who runs when the running thread can't: a member of `ready` that is not in `spun`.
-    pub(crate) fn next(&mut self, ready: &Set, spun: &Set) -> Option<u32> {
-        self.runs.0 = NOBODY;
-        match self.walk {
-            Walk::Stay { .. } | Walk::Uniform => self.any(ready, spun, NOBODY),
-            Walk::Pct { .. } => self.highest(ready, spun, NOBODY),
-        }
-    }
-
-    fn any(&mut self, set: &Set, without: &Set, except: u32) -> Option<u32> {
-        let count = set.count_but(without, except);
-        let pick = self.rng.below(count);
-        set.nth_but(without, except, pick)
-    }
-
-    fn highest(&self, set: &Set, without: &Set, except: u32) -> Option<u32> {
-        let mut best = None;
-        let mut best_priority = 0;
-        set.each_but(without, except, |thread| {
-            let priority = self.priority[thread as usize];
-            if best.is_none() || priority > best_priority {
-                best = Some(thread);
-                best_priority = priority;
-            }
-        });
-        best
-    }
-
-    /// Another choice: with a chance of `permille` any option but the default.
-    #[inline]
-    pub(crate) fn rarely(&mut self, options: u32, permille: u32) -> u32 {
-        if permille > 0 && options > 1 && self.rng.chance(permille) {
-            1 + self.rng.below(options - 1)
-        } else {
-            0
+impl Strategy {
+    /// The walk of `seed`; `rng` is its stream, `length` about how many points an execution has.
+    pub(crate) fn walk(self, seed: u64, rng: &mut Rng, length: u64) -> Walk {
+        let stay = Walk::Stay { permille: rng.one_of(&[950, 700]) };
+        let length = length.max(16);
+        let pct = Walk::Pct { depth: 1 + rng.below(5), length };
+        match self {
+            Self::Stay => stay,
+            Self::StayWith(permille) => Walk::Stay { permille },
+            Self::Pct => pct,
+            Self::PctWith(depth) => Walk::Pct { depth, length },
+            Self::Pos => Walk::Pos,
+            Self::Uniform => Walk::Uniform,
+            Self::Dfs(deviations) => Walk::Dfs { deviations },
+            Self::Mix => match rng.below(20) {
+                0 => Walk::Uniform,
+                1..=4 => Walk::Pos,
+                5..=11 => stay,
+                _ => pct,
+            },
+            Self::Portfolio => match seed % 10 {
+                0..=2 => stay,
+                3..=5 => pct,
+                6 | 7 => Walk::Pos,
+                8 => Walk::Uniform,
+                _ => Walk::Dfs { deviations: DEVIATIONS },
+            },
         }
     }
 
-    /// Another choice: any option.
-    pub(crate) fn uniform(&mut self, options: u32) -> u32 {
-        self.rng.below(options)
+    /// Whether some of its walks need to know how long executions are.
+    pub(crate) fn needs_length(self) -> bool {
+        matches!(self, Self::Mix | Self::Pct | Self::PctWith(_) | Self::Portfolio)
     }
 }
 
@@ -183,61 +167,28 @@ impl Draw {
 mod tests {
     use super::*;
 
-    fn walk(walk: Walk, points: u64) -> Vec<u32> {
-        let mut draw = Draw::new(walk, Rng::new(3, 3));
-        let mut ready = Set::default();
-        for thread in 0..4 {
-            draw.thread();
-            ready.insert(thread);
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        use Strategy::{Dfs, Mix, Pct, PctWith, Portfolio, Pos, Stay, StayWith, Uniform};
+        for strategy in [Mix, Stay, StayWith(900), Pct, PctWith(3), Pos, Uniform, Dfs(4), Portfolio] {
+            assert_eq!(strategy.to_string().parse(), Ok(strategy));
         }
-        let mut current = 0;
-        (0..points)
-            .map(|at| {
-                if !draw.stays(&ready, &Set::default(), at) {
-                    let next = draw.switch(current, &ready, &Set::default(), at);
-                    // As the world does: a switch is no change of who is ready, but whose turn it is.
-                    if next != current {
-                        ready.remove(next);
-                        ready.insert(next);
-                    }
-                    current = next;
-                }
-                current
-            })
-            .collect()
-    }
-
-    fn switches(walk: &[u32]) -> usize {
-        walk.windows(2).filter(|pair| pair[0] != pair[1]).count()
+        assert_eq!("dfs".parse(), Ok(Dfs(2)));
+        let said = |text: &str| text.parse::<Strategy>().unwrap_err();
+        assert!(said("luck").contains("no strategy is called `luck`"));
+        assert!(said("pct:0").contains("between 1 and 100"));
+        assert!(said("stay:1000").contains("between 0 and 999"));
+        assert!(said("dfs:x").contains("between 0 and 16"));
+        assert!(said("mix:3").contains("takes no number"));
     }
 
     #[test]
-    fn stay_leaves_as_often_as_it_says() {
-        let count = switches(&walk(Walk::Stay { permille: 950 }, 10_000));
-        assert!((350..650).contains(&count), "{count}");
-        let count = switches(&walk(Walk::Stay { permille: 700 }, 10_000));
-        assert!((2600..3400).contains(&count), "{count}");
-    }
-
-    #[test]
-    fn pct_switches_at_its_changes_only() {
-        let count = switches(&walk(Walk::Pct { depth: 4, length: 3000 }, 3000));
-        assert!((1..=3).contains(&count), "{count}");
-        assert_eq!(switches(&walk(Walk::Pct { depth: 1, length: 3000 }, 3000)), 0);
-    }
-
-    #[test]
-    fn pct_starves_nobody() {
-        let walk = walk(Walk::Pct { depth: 1, length: 100 }, 30_000);
-        assert!((0..4).all(|thread| walk.contains(&thread)));
-    }
-
-    #[test]
-    fn uniform_reaches_everybody() {
-        let walk = walk(Walk::Uniform, 4000);
-        for thread in 0..4 {
-            let share = walk.iter().filter(|&&t| t == thread).count();
-            assert!((850..1150).contains(&share), "thread {thread}: {share}");
+    fn a_portfolio_gives_each_its_share() {
+        let mut counts = [0; Walk::NAMES.len()];
+        for seed in 100..200 {
+            let walk = Strategy::Portfolio.walk(seed, &mut Rng::new(seed, 0), 500);
+            counts[walk.number()] += 1;
         }
+        assert_eq!(counts, [30, 30, 20, 10, 10]);
     }
 }

@@ -9,9 +9,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::explore::Explore;
-use crate::options::{Faults, Preempt, Strategy, Tso};
+use crate::options::{Faults, Preempt, Tso};
 use crate::report::Outcome;
 use crate::simulation::{Returned, Simulation};
+use crate::strategy::Strategy;
 use crate::trace::Trace;
 
 /// The options of a simulated test.
@@ -74,7 +75,7 @@ impl Config {
         self
     }
 
-    /// `mix`, `stay`, `pct` or `uniform`. Panics at any other.
+    /// A name for [`Strategy`], such as `mix`, `pct:3` or `portfolio`. Panics at any other.
     #[must_use]
     pub fn strategy(mut self, strategy: &str) -> Self {
         self.strategy = strategy.parse().unwrap_or_else(|error| panic!("{error}"));

@@ -114,6 +114,9 @@ pub(crate) struct World {
     computed: u64,
     pub(crate) digests: Vec<u64>,
     pub(crate) event_digest: u64,
+    /// The kinds of events that were emitted, and of choices that fell on another than the default: a bit each.
+    pub(crate) seen_events: u64,
+    pub(crate) seen_choices: u64,
     pub(crate) tso: Buffers,
     /// Who waits at which address, longest first, with the bits of a futex.
     pub(crate) waiters: Vec<(usize, u32, u32)>,
@@ -153,6 +156,8 @@ impl World {
             computed: 0,
             digests: Vec::new(),
             event_digest: 0,
+            seen_events: 0,
+            seen_choices: 0,
             tso: Buffers::default(),
             waiters: Vec::new(),
             hosts: Vec::new(),
@@ -195,6 +200,8 @@ impl World {
         self.computed_until = 0;
         self.computed = 0;
         self.event_digest = 0;
+        self.seen_events = 0;
+        self.seen_choices = 0;
         self.hosts_left = 0;
         self.failure = None;
         self.mismatch = None;
@@ -292,6 +299,7 @@ impl World {
     #[inline]
     pub(crate) fn record(&mut self, key: Key, kind: Kind, offer: u32, pick: u32) {
         let Key { thread, event, point, nth } = key;
+        self.seen_choices |= 1 << kind as u8;
         self.entries.push(Entry { thread, event, point, nth, kind, offer, pick });
     }
 
@@ -356,12 +364,7 @@ impl World {
     }
 
     #[inline]
-    fn choose(
-        &mut self,
-        kind: Kind,
-        options: u32,
-        draw: impl FnOnce(&mut crate::strategy::Draw) -> u32,
-    ) -> u32 {
+    fn choose(&mut self, kind: Kind, options: u32, draw: impl FnOnce(&mut crate::draw::Draw) -> u32) -> u32 {
         let key = self.key();
         let rank = match &mut self.source {
             Source::Draw(source) => draw(source),
