@@ -49,6 +49,14 @@ pub enum Kind {
     Partition,
     /// Which listener of several on one port gets a connection; 0: the oldest.
     Listener,
+    /// How long a file op takes; 0: as long as its medium.
+    Disk,
+    /// Whether what a file op asks for has left memory; 0: no.
+    Cold,
+    /// Whether a file op fails, and how; 0: no.
+    Fail,
+    /// What a loss of power leaves, and which bit rots; 0: nothing that was not synced.
+    Crash,
 }
 
 impl Kind {
@@ -89,6 +97,10 @@ impl Kind {
             Self::Reset => "reset",
             Self::Partition => "partition",
             Self::Listener => "listener",
+            Self::Disk => "disk",
+            Self::Cold => "cold",
+            Self::Fail => "fail",
+            Self::Crash => "crash",
         }
     }
 

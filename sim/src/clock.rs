@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::net::OpRef;
 use crate::report::Verdict;
 use crate::world::World;
 
@@ -15,6 +16,8 @@ pub(crate) enum Due {
     Packet(u32),
     /// Two hosts see each other again after a drawn partition.
     Heal(u32, u32),
+    /// A file op comes to its end.
+    File(OpRef),
 }
 
 /// What is due, in order of time and then of entry.
@@ -147,6 +150,10 @@ impl World {
                 }
                 Due::Heal(a, b) => {
                     self.heal(a, b);
+                    anything = true;
+                }
+                Due::File(op) => {
+                    self.file_op_ends(op);
                     anything = true;
                 }
             }

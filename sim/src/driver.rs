@@ -1,18 +1,21 @@
 //! The world's drivers: ops in flight, looks, unparks.
 //!
 //! An op that can't be done at once waits at its socket. When the socket changes it is *due*, and the next look
-//! ([`Reap::poll`]) plays it: does it then, or lets it wait on.
+//! ([`Reap::poll`]) plays it: does it then, or lets it wait on. A file op takes effect when its time has come; the next
+//! look finds what it came to.
 
 use std::io;
 use std::sync::Arc;
 
 use pirn::os::{
-    Completion, DriverConfig, DriverParts, Fd, Interest, Op, Reap, Submit, Submitted, Token, Unpark, Wait,
-    Yielded,
+    Completion, DriverConfig, DriverParts, Fd, FileOp, Interest, Op, Reap, Submit, Submitted, Token, Unpark,
+    Wait, Yielded,
 };
 
 use crate::check::Violation;
 use crate::choice::Kind;
+use crate::clock::Due;
+use crate::disk::Outcome;
 use crate::net::{Errno, OpRef};
 use crate::os::{SimFd, socket_of};
 use crate::thread::{Executor, here};
@@ -42,6 +45,8 @@ struct Slot {
     serial: u64,
     token: Token,
     op: Option<Op>,
+    /// What a file op came to; until then it is under way.
+    outcome: Option<Outcome>,
     socket: u32,
     sent: usize,
     cancelled: bool,
@@ -84,12 +89,21 @@ impl World {
         }
     }
 
-    fn add_op(&mut self, driver: u32, token: Token, op: Op, socket: u32, sent: usize) {
+    fn add_op(&mut self, driver: u32, token: Token, op: Op, socket: u32, sent: usize) -> OpRef {
         let record = self.driver(driver);
         record.serial += 1;
         let serial = record.serial;
-        let slot =
-            Slot { serial, token, op: Some(op), socket, sent, cancelled: false, last_try: false, due: false };
+        let slot = Slot {
+            serial,
+            token,
+            op: Some(op),
+            outcome: None,
+            socket,
+            sent,
+            cancelled: false,
+            last_try: false,
+            due: false,
+        };
         let number = match record.free.pop() {
             Some(number) => {
                 record.ops[number as usize] = slot;
@@ -100,7 +114,40 @@ impl World {
                 record.ops.len() as u32 - 1
             }
         };
-        self.wait_at_socket(driver, number);
+        OpRef { driver, slot: number, serial }
+    }
+
+    /// Starts a file op: done at once, or under way until its time has come.
+    fn start_file(&mut self, driver: u32, token: Token, mut op: FileOp) -> Submitted {
+        let hot = self.file_op_is_hot(&op);
+        let otherwise = self.options.spurious > 0 && self.rarely(Kind::Inline, 2, 100) != 0;
+        if hot != otherwise {
+            let (result, yielded) = self.play_file(self.my_host(), &mut op);
+            let result = result.map_err(io::Error::from_raw_os_error);
+            return Submitted::Done(Completion { token, result, yielded });
+        }
+        let at = self.now + self.file_op_span(&op);
+        // The host stands where the socket of other ops does.
+        let host = self.my_host();
+        let op = self.add_op(driver, token, Op::File(op), host, 0);
+        self.due.push(at, Due::File(op));
+        Submitted::Pending
+    }
+
+    /// The time of a file op has come: it takes effect.
+    pub(crate) fn file_op_ends(&mut self, at: OpRef) {
+        let slot = &mut self.driver(at.driver).ops[at.slot as usize];
+        if slot.serial != at.serial || slot.cancelled {
+            return;
+        }
+        let host = slot.socket;
+        let Some(Op::File(mut op)) = slot.op.take() else { return };
+        let outcome = self.play_file(host, &mut op);
+        let slot = &mut self.driver(at.driver).ops[at.slot as usize];
+        // It keeps its descriptors until a look takes it.
+        slot.op = Some(Op::File(op));
+        slot.outcome = Some(outcome);
+        self.op_ready(at);
     }
 
     /// The op waits at its socket.
@@ -189,15 +236,19 @@ impl World {
             let Some(mut op) = slot.op.take() else { continue };
             let (token, socket, mut sent) = (slot.token, slot.socket, slot.sent);
             let (cancelled, tried) = (slot.cancelled, !slot.cancelled || slot.last_try);
-            let mut played = if tried { self.play(token, &mut op, socket, &mut sent) } else { Played::Waits };
+            let mut played = match slot.outcome.take() {
+                Some((result, yielded)) => {
+                    let result = result.map_err(io::Error::from_raw_os_error);
+                    Played::Done(Completion { token, result, yielded })
+                }
+                None if tried => self.play(token, &mut op, socket, &mut sent),
+                None => Played::Waits,
+            };
             if cancelled && matches!(played, Played::Waits) {
                 played = Played::Done(Completion {
                     token,
                     result: Err(io::Error::from_raw_os_error(libc::ECANCELED)),
-                    yielded: match &mut op {
-                        Op::Send { bytes, .. } => Yielded::Bytes(std::mem::take(bytes)),
-                        _ => Yielded::Nothing,
-                    },
+                    yielded: buffer_of(&mut op),
                 });
             }
             match played {
@@ -263,12 +314,20 @@ fn op_fd(op: &Op) -> Option<&Fd> {
     }
 }
 
-fn failed(token: Token, op: Op, errno: Errno) -> Submitted {
-    let yielded = match op {
-        Op::Send { bytes, .. } => Yielded::Bytes(bytes),
+fn failed(token: Token, mut op: Op, errno: Errno) -> Submitted {
+    let (result, yielded) = (Err(io::Error::from_raw_os_error(errno)), buffer_of(&mut op));
+    Submitted::Done(Completion { token, result, yielded })
+}
+
+/// The buffer of an op that is not played.
+fn buffer_of(op: &mut Op) -> Yielded {
+    match op {
+        Op::Send { bytes, .. }
+        | Op::File(FileOp::Write { bytes, .. } | FileOp::Read { buffer: bytes, .. }) => {
+            Yielded::Bytes(std::mem::take(bytes))
+        }
         _ => Yielded::Nothing,
-    };
-    Submitted::Done(Completion { token, result: Err(io::Error::from_raw_os_error(errno)), yielded })
+    }
 }
 
 impl Submit for Handle {
@@ -288,6 +347,9 @@ impl Submit for Handle {
             world.violates("S17", number, message);
             executor.stop();
         }
+        if let Op::File(op) = op {
+            return world.start_file(number, token, op);
+        }
         let Some(socket) = op_fd(&op).map(socket_of) else { return failed(token, op, libc::ENOSYS) };
         let socket = match socket {
             Ok(socket) => socket,
@@ -304,15 +366,11 @@ impl Submit for Handle {
         if at_once && let Played::Done(completion) = world.play(token, &mut op, socket, &mut sent) {
             return Submitted::Done(completion);
         }
-        world.add_op(number, token, op, socket, sent);
+        let op = world.add_op(number, token, op, socket, sent);
+        world.wait_at_socket(number, op.slot);
         if !at_once {
             // It may be ready already: the next look tries it.
-            let slot =
-                world.driver(number).ops.iter().position(|slot| slot.op.is_some() && slot.token == token);
-            if let Some(slot) = slot {
-                let serial = world.driver(number).ops[slot].serial;
-                world.op_ready(OpRef { driver: number, slot: slot as u32, serial });
-            }
+            world.op_ready(op);
         }
         Submitted::Pending
     }
@@ -328,6 +386,14 @@ impl Submit for Handle {
         let due = world.driver(number).ops[slot].due;
         // What is due may win against its cancel.
         let last_try = due && world.options.spurious > 0 && world.uniform(Kind::Inline, 2) != 0;
+        let record = &mut world.driver(number).ops[slot];
+        if matches!(record.op, Some(Op::File(_))) {
+            // What has come to its end is not undone, and what is under way may not be stopped.
+            let over = record.outcome.is_some() || record.cancelled;
+            if over || (world.options.spurious > 0 && world.uniform(Kind::Inline, 2) != 0) {
+                return;
+            }
+        }
         let record = &mut world.driver(number).ops[slot];
         record.cancelled = true;
         record.last_try = last_try;
@@ -348,7 +414,7 @@ impl Drop for Looker {
         };
         let driver = executor.world().driver(self.0.number);
         driver.due.clear();
-        let left: Vec<Op> = driver.ops.iter_mut().filter_map(|slot| slot.op.take()).collect();
+        let left: Vec<_> = driver.ops.iter_mut().map(|slot| (slot.op.take(), slot.outcome.take())).collect();
         drop(left);
     }
 }

@@ -87,14 +87,37 @@ pub fn heal(a: &str, b: &str) {
     here("pirn_sim::heal").world().heal(a, b);
 }
 
+/// The power of a host fails and comes back, as far as its disk is concerned: what was synced is there, of the rest what
+/// the choices say. Its files must not be open any more. Panics if there is no such host, and outside a simulation.
+#[track_caller]
+pub fn crash_disk(host: &str) {
+    let host = known(host);
+    let executor = here("pirn_sim::crash_disk");
+    executor.os_point();
+    executor.world().crash_disk(host);
+}
+
+/// A bit of what lies on a host's disk turns over; false if nothing does. Panics if there is no such host, and outside a simulation.
+#[track_caller]
+pub fn rot_disk(host: &str) -> bool {
+    let host = known(host);
+    let executor = here("pirn_sim::rot_disk");
+    executor.os_point();
+    executor.world().rot_disk(host)
+}
+
+#[track_caller]
+fn known(host: &str) -> u32 {
+    match find(host) {
+        Some(number) => number,
+        None => panic!("there is no host `{host}` in this simulation"),
+    }
+}
+
 #[track_caller]
 fn pair(a: &str, b: &str) -> (u32, u32) {
     here("pirn_sim::partition").os_point();
-    let number = |name: &str| match find(name) {
-        Some(host) => host,
-        None => panic!("there is no host `{name}` in this simulation"),
-    };
-    (number(a), number(b))
+    (known(a), known(b))
 }
 
 /// 64 random bits of the run: the same in every replay. Panics outside a simulation.

@@ -27,11 +27,11 @@
 //! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`).
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
 //!   (`replay`); choices other than the default are recorded (`trace`).
-//! - Time jumps to what is due next when all threads wait (`clock`); the network is part of the world (`net`, `stream`, `driver`).
+//! - Time jumps to what is due next when all threads wait (`clock`); network and disks are part of the world (`net`, `stream`, `disk`, `driver`).
 //! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
 //!
 //! # What is not simulated
-//! - OS threads that user code starts itself: the run ends with a message. Files, processes, signals, UDP.
+//! - OS threads that user code starts itself: the run ends with a message. Processes, signals, UDP; files that are not opened through `pirn::fs`.
 //! - Global variables are shared by all executions of a process. Atomics of std in user code are no points (those of `pirn::sync` are).
 //! - Elsewhere than on x86-64 Linux, simulated threads share thread-locals: user thread-locals and panics across a switch are not true to life.
 //! - A call that blocks in the real machine stops everything; the watchdog says so after 10 s ([`watchdog`]).
@@ -39,8 +39,10 @@
 pub use pirn_macros::sim_test as test;
 
 pub use self::choice::{Entry, Kind};
+pub use self::disk::Storage;
 pub use self::entry::{
-    busy, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition, random,
+    busy, crash_disk, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition,
+    random, rot_disk,
 };
 pub use self::explore::{Explore, Failure, Progress, Ran, Report};
 pub use self::interpose::is_linked;
@@ -60,6 +62,7 @@ pub mod test;
 
 mod choice;
 mod clock;
+mod disk;
 mod draw;
 mod driver;
 mod entry;

@@ -22,7 +22,7 @@ const RETRY_NS: u64 = 1_000_000_000;
 const EPHEMERAL: u16 = 49_152;
 
 /// A socket that asks to be told: an op of a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OpRef {
     pub(crate) driver: u32,
     pub(crate) slot: u32,
@@ -169,8 +169,15 @@ impl Net {
         self.sockets.len() as u32 - 1
     }
 
-    /// The lowest free descriptor of a host, for `socket`. The first three are the program's standard ones.
+    /// The lowest free descriptor of a host, for `socket`.
     pub(crate) fn open(&mut self, host: u32, socket: u32, limit: u32) -> Result<RawFd, Errno> {
+        let raw = self.claim(host, socket, limit)?;
+        self.socket(socket).raw = raw;
+        Ok(raw)
+    }
+
+    /// The lowest free descriptor of a host, for a socket or another thing (`u32::MAX`). The first three are the program's standard ones.
+    pub(crate) fn claim(&mut self, host: u32, what: u32, limit: u32) -> Result<RawFd, Errno> {
         if self.descriptors.len() <= host as usize {
             self.descriptors.resize_with(host as usize + 1, Vec::new);
         }
@@ -182,11 +189,13 @@ impl Net {
         if at == table.len() {
             table.push(None);
         }
-        table[at] = Some(socket);
-        let raw = at as RawFd + 3;
-        let record = self.socket(socket);
-        record.raw = raw;
-        Ok(raw)
+        table[at] = Some(what);
+        Ok(at as RawFd + 3)
+    }
+
+    /// A descriptor that no socket has is free again.
+    pub(crate) fn release(&mut self, host: u32, raw: RawFd) {
+        self.descriptors[host as usize][(raw - 3) as usize] = None;
     }
 
     /// How many descriptors a host has open.

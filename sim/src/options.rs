@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::check::{Checker, Limits};
+use crate::disk::{DiskDrawn, Storage};
 use crate::rng::Rng;
 use crate::strategy::{Strategy, Walk};
 
@@ -49,7 +50,7 @@ pub enum Sizes {
 }
 
 /// What goes wrong beyond ordinary timing. All of it is legal behaviour of a real machine; a program that does not
-/// expect `resets` or `partitions` will fail under them, so these are off unless asked for.
+/// expect `resets`, `partitions` or `disk` will fail under them, so these are off unless asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Faults {
@@ -63,7 +64,9 @@ pub struct Faults {
     pub resets: bool,
     /// Pairs of hosts lose sight of each other for a while.
     pub partitions: bool,
-    /// Faults `resets` and `partitions` end after this much virtual time.
+    /// File ops fail: EIO, and ENOSPC for writes.
+    pub disk: bool,
+    /// Faults `resets`, `partitions` and `disk` end after this much virtual time.
     pub until: Duration,
 }
 
@@ -76,6 +79,7 @@ impl Default for Faults {
             slow: true,
             resets: false,
             partitions: false,
+            disk: false,
             until: Duration::from_secs(10),
         }
     }
@@ -89,10 +93,10 @@ impl Faults {
 
     /// Every fault.
     pub fn all() -> Self {
-        Self { resets: true, partitions: true, ..Self::default() }
+        Self { resets: true, partitions: true, disk: true, ..Self::default() }
     }
 
-    /// From a list separated by commas: `default`, `none`, `all`, `short`, `spurious`, `slow`, `resets`, `partitions`.
+    /// From a list separated by commas: `default`, `none`, `all`, `short`, `spurious`, `slow`, `resets`, `partitions`, `disk`.
     /// Names add to the default set, except after `none`.
     pub fn parse(list: &str) -> Result<Self, String> {
         let mut faults = Self::default();
@@ -106,9 +110,10 @@ impl Faults {
                 "slow" => faults.slow = true,
                 "resets" => faults.resets = true,
                 "partitions" => faults.partitions = true,
+                "disk" => faults.disk = true,
                 other => {
                     return Err(format!(
-                        "no fault is called `{other}`; there are default, none, all, short, spurious, slow, resets and partitions"
+                        "no fault is called `{other}`; there are default, none, all, short, spurious, slow, resets, partitions and disk"
                     ));
                 }
             }
@@ -189,6 +194,8 @@ pub(crate) struct Options {
     pub(crate) slow: u32,
     pub(crate) reset: u32,
     pub(crate) partition: u32,
+    #[serde(default)]
+    pub(crate) disk: DiskDrawn,
     pub(crate) max_points: u64,
     pub(crate) max_time_ns: u64,
     pub(crate) entropy: u64,
@@ -204,6 +211,7 @@ pub(crate) struct Asked {
     pub(crate) preempt: Preempt,
     pub(crate) faults: Faults,
     pub(crate) network: Network,
+    pub(crate) storage: Storage,
     pub(crate) max_points: u64,
     pub(crate) max_time: Duration,
 }
@@ -218,6 +226,7 @@ impl Default for Asked {
             preempt: Preempt::default(),
             faults: Faults::default(),
             network: Network::default(),
+            storage: Storage::default(),
             max_points: 20_000_000,
             max_time: Duration::from_secs(24 * 3600),
         }
@@ -306,6 +315,7 @@ impl Asked {
             slow,
             reset,
             partition,
+            disk: self.storage.draw(seed, &self.faults),
             max_points: self.max_points,
             max_time_ns: u64::try_from(self.max_time.as_nanos()).unwrap_or(u64::MAX),
             entropy: rng.next(),
@@ -314,7 +324,7 @@ impl Asked {
 }
 
 /// A value of the range whose logarithm is about uniform.
-fn between(rng: &mut Rng, low: u64, high: u64) -> u64 {
+pub(crate) fn between(rng: &mut Rng, low: u64, high: u64) -> u64 {
     if high <= low {
         return low;
     }

@@ -15,6 +15,7 @@ use pirn::os::{
 use pirn::time::Instant;
 
 use crate::clock::WALL_START;
+use crate::disk;
 use crate::net::Errno;
 use crate::thread::{Executor, current, here};
 use crate::world::{State, World};
@@ -60,7 +61,8 @@ impl Drop for SimFd {
 pub(crate) fn socket_of(fd: &Fd) -> io::Result<u32> {
     match fd.as_any().downcast_ref::<SimFd>() {
         Some(fd) if current().is_some_and(|executor| executor.world().run == fd.run) => Ok(fd.socket),
-        _ => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        _ if disk::is_file(fd) => Err(error(libc::ENOTSOCK)),
+        _ => Err(error(libc::EBADF)),
     }
 }
 
@@ -274,12 +276,12 @@ impl Os for SimOs {
         })
     }
 
-    fn try_read_at(&self, _: &Fd, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<Option<usize>> {
-        Err(error(libc::EBADF))
+    fn try_read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>> {
+        disk::try_read_at(fd, into, offset)
     }
 
-    fn try_write_at(&self, _: &Fd, _: &[IoSlice<'_>], _: u64) -> io::Result<Option<usize>> {
-        Err(error(libc::EBADF))
+    fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
+        disk::try_write_at(fd, from, offset)
     }
 
     fn resident(&self, _: &Fd, _: &[u8]) -> Option<bool> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::choice::Source;
+use crate::disk::Storage;
 use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Tso};
 use crate::plan::Plan;
 use crate::report::{Outcome, Verdict};
@@ -144,6 +145,13 @@ impl Simulation {
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
         self.asked.network = network;
+        self.changed()
+    }
+
+    /// The disks of the hosts.
+    #[must_use]
+    pub fn storage(mut self, storage: Storage) -> Self {
+        self.asked.storage = storage;
         self.changed()
     }
 

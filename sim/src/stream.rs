@@ -11,7 +11,7 @@ use crate::world::World;
 
 impl World {
     /// Perhaps less than `count`, but at least 1.
-    fn shortened(&mut self, count: usize) -> usize {
+    pub(crate) fn shortened(&mut self, count: usize) -> usize {
         if count < 2 {
             return count;
         }

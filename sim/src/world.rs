@@ -8,6 +8,7 @@ use std::panic::Location;
 use crate::check::{Checker, Violation};
 use crate::choice::{Entry, Key, Kind, Source, offer};
 use crate::clock::Queue;
+use crate::disk::{Disk, Open};
 use crate::driver::Driver;
 use crate::net::Net;
 use crate::options::{Options, Preempt};
@@ -127,6 +128,9 @@ pub(crate) struct World {
     /// How much of a trace was followed before a strategy took over.
     pub(crate) fit: Option<Fit>,
     pub(crate) net: Net,
+    /// The hosts' disks, as far as they were used, and all files that were ever open.
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) files: Vec<Open>,
     pub(crate) drivers: Vec<Driver>,
     /// What happened so far, if that was asked for.
     pub(crate) log: Option<Vec<Step>>,
@@ -166,6 +170,8 @@ impl World {
             mismatch: None,
             fit: None,
             net: Net::default(),
+            disks: Vec::new(),
+            files: Vec::new(),
             drivers: Vec::new(),
             log: None,
         }
@@ -186,6 +192,8 @@ impl World {
         hosts.clear();
         drivers.clear();
         net.clear();
+        self.disks.clear();
+        self.files.clear();
         self.run = run;
         self.options = options;
         self.source = source;

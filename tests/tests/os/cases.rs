@@ -4,6 +4,8 @@ use super::world::World;
 
 mod cancel;
 mod driver;
+mod file;
+mod names;
 mod tcp;
 
 /// A case.
@@ -71,5 +73,36 @@ cases! {
         cancel_of_the_past_does_nothing
         cancelled_op_comes_without_a_wait
         cancel_in_a_queue_of_ops
+    ;
+    file:
+        bytes_come_back
+        read_appends_to_what_the_buffer_holds
+        nothing_is_read_or_written_of_length_zero
+        a_hole_reads_as_zeros
+        huge_offsets
+        length_is_cut_and_extended
+        a_file_shrinks_under_its_reader
+        direct_calls_and_ops_agree
+        what_is_not_open_for_it_is_refused
+        appends_go_to_the_end
+        ways_to_open
+        facts
+        sync_and_advice
+        cold_pages_become_hot
+        an_open_file_outlives_its_name
+        a_file_outlives_its_op
+        cancelled_file_ops_resolve_once
+        a_socket_is_no_file
+    ;
+    names:
+        folders
+        removal
+        renames
+        hard_links
+        symbolic_links
+        many_entries
+        whole_paths
+        paths_from_an_open_folder
+        many_file_ops_at_once
     ;
 }

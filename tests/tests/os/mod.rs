@@ -1,6 +1,7 @@
 //! Conformance of the OS machines: listed cases and random op sequences, for every machine the same.
 
 mod cases;
+mod files;
 mod live;
 mod random;
 #[cfg(feature = "sim")]
