@@ -245,7 +245,8 @@ impl Options {
 impl Asked {
     /// What was asked for, in words for summaries.
     pub(crate) fn describe(&self) -> BTreeMap<String, Value> {
-        let Self { workers, sizes, strategy, tso, preempt, faults, network, max_points, max_time } = self;
+        let Self { workers, sizes, strategy, tso, preempt, faults, network, storage, max_points, max_time } =
+            self;
         let text = |value: &dyn std::fmt::Debug| Value::from(format!("{value:?}"));
         [
             ("workers", Value::from(format!("{}-{}", workers.start(), workers.end()))),
@@ -255,6 +256,7 @@ impl Asked {
             ("preempt", text(preempt)),
             ("faults", serde_json::to_value(faults).unwrap_or_default()),
             ("network", text(network)),
+            ("storage", text(storage)),
             ("max_points", Value::from(*max_points)),
             ("max_time", text(max_time)),
         ]
