@@ -1,4 +1,4 @@
-//! A connection attempt.
+//! Connecting.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use super::TcpStream;
 use crate::io::{InFlight, Port, Started};
-use crate::os::{Op, SocketKind};
+use crate::os::{Address, Fd, Op, SocketKind};
 
 /// An attempt in flight; dropped, it is cancelled, and its socket closes with it.
-struct Attempt {
-    port: Arc<dyn Port>,
+struct Attempt<'a> {
+    port: &'a dyn Port,
     op: Option<InFlight>,
 }
 
-impl Drop for Attempt {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if let Some(op) = self.op.take() {
-            drop(op.cancel(self.port.as_ref()));
+            drop(op.cancel(self.port));
         }
     }
 }
@@ -31,13 +31,19 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     let port = super::port()?;
     let fd = port.os().socket(SocketKind::tcp(address))?;
-    let completion = match port.start(Op::Connect { fd: Arc::clone(&fd), address: address.into() }) {
+    connect_fd(&port, &fd, address.into()).await?;
+    Ok(TcpStream::new(fd, port))
+}
+
+/// Connects a socket.
+pub(super) async fn connect_fd(port: &Arc<dyn Port>, fd: &Fd, address: Address) -> io::Result<()> {
+    let completion = match port.start(Op::Connect { fd: Arc::clone(fd), address }) {
         Started::Done(completion) => completion,
         Started::InFlight(token) => {
-            let mut attempt = Attempt { port: Arc::clone(&port), op: Some(InFlight::new(token)) };
+            let mut attempt = Attempt { port: port.as_ref(), op: Some(InFlight::new(token)) };
             let completion = poll_fn(|context| {
                 let op = attempt.op.as_ref().expect("an attempt is polled until its end");
-                op.poll_unlocked(attempt.port.as_ref(), context)
+                op.poll_unlocked(attempt.port, context)
             })
             .await;
             // Spent with its completion: nothing is left to cancel.
@@ -45,6 +51,5 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
             completion
         }
     };
-    completion.result?;
-    Ok(TcpStream::new(fd, port))
+    completion.result.map(drop)
 }

@@ -1,20 +1,13 @@
 //! A TCP listener.
 
-use core::ops::ControlFlow;
-use std::fmt;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
 
-use super::waiters::Waiters;
+use super::accept::{Acceptor, SocketListener, listener};
 use super::{TcpStream, ToSocketAddrs, addr};
-use crate::io::{InFlight, Polled, Port, Started, Wakers, locked};
-use crate::os::{Address, Completion, Fd, Op, SocketKind, SocketOption, Yielded};
-use crate::sync::Mutex;
+use crate::io::Port;
+use crate::os::{Address, Fd, SocketKind, SocketOption};
 
 /// How a listener is made.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +54,7 @@ impl ListenOptions {
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
         // Not through `addr::each`: rustc could not tell that the future of a closure is Send.
         let mut last = None;
-        for address in addresses.to_socket_addrs()? {
+        for address in addr::resolve(addresses.to_socket_addrs()?).await? {
             match self.listen(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => {
@@ -84,7 +77,7 @@ impl ListenOptions {
         }
         os.bind(&fd, &address.into())?;
         os.listen(&fd, self.backlog)?;
-        Ok(TcpListener::new(fd, port))
+        Ok(TcpListener(Acceptor::new(fd, port)))
     }
 }
 
@@ -104,28 +97,21 @@ impl ListenOptions {
 /// # })
 /// # }
 /// ```
-pub struct TcpListener {
-    fd: Fd,
-    port: Arc<dyn Port>,
-    accept: Mutex<AcceptSide>,
-    waiters: Arc<Waiters>,
-    /// The waker of the accept in flight: all waiters.
-    all: Waker,
-}
+pub struct TcpListener(Acceptor);
 
-/// The accept in flight belongs to the listener: a connection that comes with no accept pending is the next one's.
-#[derive(Debug, Default)]
-struct AcceptSide {
-    op: Option<InFlight>,
+listener!(TcpListener, TcpStream, SocketAddr);
+
+impl SocketListener for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+
+    #[expect(private_interfaces, reason = "sealed")]
+    fn stream(fd: Fd, port: Arc<dyn Port>, peer: Address) -> io::Result<(TcpStream, SocketAddr)> {
+        Ok((TcpStream::new(fd, port), peer.ip()?))
+    }
 }
 
 impl TcpListener {
-    fn new(fd: Fd, port: Arc<dyn Port>) -> Self {
-        let waiters = Arc::<Waiters>::default();
-        let all = Waker::from(Arc::clone(&waiters));
-        Self { fd, port, accept: Mutex::default(), waiters, all }
-    }
-
     /// Binds and listens with the default [`ListenOptions`].
     ///
     /// # Errors
@@ -141,32 +127,7 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         let port = super::port()?;
         let fd = port.os().adopt(listener.into())?;
-        Ok(Self::new(fd, port))
-    }
-
-    /// Accepts the next connection.
-    ///
-    /// Cancel-safe: dropped before its end, it has accepted nothing.
-    ///
-    /// # Errors
-    /// When the process or the machine is out of descriptors or memory. The listener stays usable, and the
-    /// connection stays in its backlog; an accept that is repeated at once fails at once, so sleep a little (or
-    /// close something) first. The system's error is the [`source`](std::error::Error::source).
-    pub fn accept(&self) -> Accept<'_> {
-        Accept { listener: self, key: None }
-    }
-
-    /// The same as a poll, for hand-written futures. The waker is kept until a connection or an error comes.
-    ///
-    /// # Errors
-    /// As [`accept`](Self::accept).
-    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.poll_keeping(context, Waiters::keep_common)
-    }
-
-    /// The connections, one after the other, for ever.
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming(self)
+        Ok(Self(Acceptor::new(fd, port)))
     }
 
     /// The address it listens on.
@@ -174,7 +135,7 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.port.os().local_addr(&self.fd)?.ip()
+        self.0.local_addr()?.ip()
     }
 
     /// Hops a packet may take (IP_TTL), which accepted connections inherit.
@@ -182,152 +143,6 @@ impl TcpListener {
     /// # Errors
     /// The system's.
     pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
-        self.port.os().set_option(&self.fd, SocketOption::Ttl(hops))
-    }
-
-    /// Polls for a connection; while there is none, `keep` keeps the caller's waker.
-    fn poll_keeping(
-        &self,
-        context: &mut Context<'_>,
-        keep: impl FnOnce(&Waiters, &Waker),
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        ready!(crate::io::poll_budget(context));
-        let mut answer = self.poll_once();
-        if answer.is_pending() {
-            // In this order: a connection that comes in between finds this waker, or the second look finds it.
-            keep(&self.waiters, context.waker());
-            answer = self.poll_once();
-        }
-        answer.map_err(|error| {
-            let here =
-                self.local_addr().map_or_else(|_| String::from("a socket"), |address| address.to_string());
-            let what = format!(
-                "cannot accept a connection on {here} now (the listener stays open: free what ran out, and pause before the next accept)"
-            );
-            super::context(|| what, error)
-        })
-    }
-
-    fn poll_once(&self) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let answer =
-            locked(&self.accept, &self.all, |side, wakers| side.step(self.port.as_ref(), &self.fd, wakers));
-        answer.map(|answer| {
-            let (fd, peer) = answer?;
-            Ok((TcpStream::new(fd, Arc::clone(&self.port)), peer.ip()?))
-        })
-    }
-}
-
-impl AcceptSide {
-    fn step(
-        &mut self,
-        port: &dyn Port,
-        fd: &Fd,
-        wakers: &mut Wakers<'_>,
-    ) -> ControlFlow<Poll<io::Result<(Fd, Address)>>> {
-        loop {
-            let completion = match &self.op {
-                Some(op) => match op.poll(port, wakers) {
-                    Polled::Ready(completion) => completion,
-                    Polled::Pending => return ControlFlow::Break(Poll::Pending),
-                    Polled::NeedsWaker => return ControlFlow::Continue(()),
-                },
-                None => {
-                    match port.os().try_accept(fd) {
-                        Ok(Some(connection)) => return ControlFlow::Break(Poll::Ready(Ok(connection))),
-                        Ok(None) => {}
-                        Err(error) => return ControlFlow::Break(Poll::Ready(Err(error))),
-                    }
-                    match port.start(Op::Accept { fd: Arc::clone(fd) }) {
-                        Started::Done(completion) => completion,
-                        Started::InFlight(token) => {
-                            self.op = Some(InFlight::new(token));
-                            continue;
-                        }
-                    }
-                }
-            };
-            self.op = None;
-            return ControlFlow::Break(Poll::Ready(connection(completion)));
-        }
-    }
-}
-
-fn connection(completion: Completion) -> io::Result<(Fd, Address)> {
-    completion.result?;
-    match completion.yielded {
-        Yielded::Accepted(fd, peer) => Ok((fd, peer)),
-        other => Err(io::Error::other(format!("an accept brought {other:?} and no connection"))),
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        if let Some(op) = self.accept.get_mut().op.take() {
-            drop(op.cancel(self.port.as_ref()));
-        }
-    }
-}
-
-impl AsRawFd for TcpListener {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.raw()
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("fd", &self.fd.raw()).finish_non_exhaustive()
-    }
-}
-
-/// The future of [`TcpListener::accept`].
-#[derive(Debug)]
-#[must_use = "an accept does nothing until it is awaited"]
-pub struct Accept<'a> {
-    listener: &'a TcpListener,
-    key: Option<u64>,
-}
-
-impl Future for Accept<'_> {
-    type Output = io::Result<(TcpStream, SocketAddr)>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let answer = this.listener.poll_keeping(context, |waiters, waker| waiters.keep(waker, &mut this.key));
-        if answer.is_ready() {
-            this.listener.waiters.forget(&mut this.key);
-        }
-        answer
-    }
-}
-
-impl Drop for Accept<'_> {
-    fn drop(&mut self) {
-        self.listener.waiters.forget(&mut self.key);
-    }
-}
-
-/// The connections of a listener: [`TcpListener::incoming`].
-#[derive(Debug)]
-pub struct Incoming<'a>(&'a TcpListener);
-
-impl Incoming<'_> {
-    /// The next connection.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    /// As [`TcpListener::accept`].
-    pub async fn next(&mut self) -> io::Result<TcpStream> {
-        poll_fn(|context| self.poll_next(context)).await
-    }
-
-    /// The same as a poll.
-    ///
-    /// # Errors
-    /// As [`TcpListener::accept`].
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
-        self.0.poll_accept(context).map_ok(|(stream, _)| stream)
+        self.0.port().os().set_option(self.0.fd(), SocketOption::Ttl(hops))
     }
 }

@@ -1,4 +1,13 @@
-//! TCP over the ops of `io`: listeners, streams, halves.
+//! TCP, UDP, Unix sockets and pipes over the ops of `io`, and descriptors of the user's own.
+//!
+//! | | connect, bind | read, write | beside |
+//! |---|---|---|---|
+//! | [`TcpStream`], [`TcpListener`] | by address or host name | borrowed, vectored, halves | [`ListenOptions`] |
+//! | [`UnixStream`], [`UnixListener`] | by path or abstract name | the same | [`peer_cred`](UnixStream::peer_cred), [`pair`](UnixStream::pair) |
+//! | [`UdpSocket`] | by address or host name | datagrams, one or a [batch](RecvBatch), segmented | multicast, GRO |
+//! | [`UnixDatagram`] | by path or abstract name | datagrams | [`pair`](UnixDatagram::pair) |
+//! | [`pipe`](pipe()) | | borrowed, vectored | [`PipeReader::from_fd`] for FIFOs and terminals |
+//! | [`AsyncFd`] | | the user's own calls | anything that can be polled |
 //!
 //! A stream or listener belongs to the runtime it was made in and may be used from any thread and any executor:
 //! its requests run on its runtime's workers.
@@ -10,17 +19,34 @@
 //! **Which options are set?** None on streams: TCP_NODELAY is off, as the kernel has it; a request-response
 //! protocol wants [`TcpStream::set_nodelay`]. Listeners get SO_REUSEADDR, as in `std`.
 
-pub use self::addr::ToSocketAddrs;
-pub use self::listener::{Accept, Incoming, ListenOptions, TcpListener};
-pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use self::accept::{Accept, Incoming, SocketListener};
+pub use self::addr::{Addresses, ToSocketAddrs, lookup_host};
+pub use self::async_fd::AsyncFd;
+pub use self::batch::{Datagram, RecvBatch};
+pub use self::listener::{ListenOptions, TcpListener};
+pub use self::pipe::{PipeReader, PipeWriter, pipe};
+pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, StreamSocket, WriteHalf};
 pub use self::stream::TcpStream;
+pub use self::udp::UdpSocket;
+pub use self::unix::{ToUnixAddress, UnixDatagram, UnixListener, UnixStream};
+pub use crate::os::{Credentials, UnixAddress};
 
+mod accept;
 mod addr;
+pub(crate) mod async_fd;
+mod batch;
 mod connect;
+pub(crate) mod datagram;
+pub(crate) mod duplex;
 mod listener;
+mod options;
+mod pipe;
 mod read;
+pub(crate) mod shared;
 mod split;
 mod stream;
+mod udp;
+mod unix;
 mod waiters;
 mod write;
 

@@ -20,7 +20,7 @@ pub(super) struct ReadSide {
 
 /// Whether a read takes the bytes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Take {
+pub(crate) enum Take {
     Away,
     Peek,
 }

@@ -1,5 +1,7 @@
 //! The messages of a batch that is received or sent on a datagram socket.
 
+use std::io;
+
 use super::{Address, UnixAddress};
 
 /// A datagram to receive, and after that, what came.
@@ -33,4 +35,10 @@ pub struct SendMessage<'a> {
     pub to: Option<Address>,
     /// UDP_SEGMENT: the kernel (or the card) cuts the bytes into datagrams of this many, the last perhaps of fewer. 0: it is one.
     pub segment: u16,
+}
+
+/// Whether a send may have failed because the kernel, or the way the datagrams take, has no UDP_SEGMENT.
+pub fn refuses_segments(error: &io::Error) -> bool {
+    let errnos = [libc::EINVAL, libc::EIO, libc::EOPNOTSUPP, libc::ENOPROTOOPT];
+    error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }

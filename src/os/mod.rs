@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::address::{Address, SocketKind, UnixAddress};
-pub use self::datagram::{RecvMessage, SendMessage};
+pub use self::datagram::{RecvMessage, SendMessage, refuses_segments};
 pub use self::epoll::epoll;
 pub use self::file::FileOp;
 pub use self::op::{Completion, Interest, Op, Submitted, Token, Yielded};

@@ -1,9 +1,14 @@
-//! TCP over real sockets on the live core.
+//! Sockets and pipes, on live kernels and simulated ones.
 
 mod cancel;
+mod fd;
 mod listener;
+mod names;
+mod pipe;
 mod resources;
 mod stream;
+mod udp;
+mod unix;
 
 use std::future::Future;
 use std::io;

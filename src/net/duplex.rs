@@ -1,0 +1,424 @@
+//! Two directions of bytes over one descriptor: what TCP and Unix streams, their halves, pipes and a child's standard streams have in common.
+//!
+//! The methods that users see are written once, in the macros here: each type says how it comes to its [`Duplex`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::read::{self, ReadSide, Take};
+use super::write::{self, WriteSide};
+use crate::io::Port;
+use crate::os::{Fd, Os, SocketOption};
+use crate::sync::Mutex;
+
+/// A descriptor and its two directions.
+pub(crate) struct Duplex {
+    fd: Fd,
+    port: Arc<dyn Port>,
+    read: Mutex<ReadSide>,
+    write: Mutex<WriteSide>,
+}
+
+impl Duplex {
+    pub(crate) fn new(fd: Fd, port: Arc<dyn Port>) -> Self {
+        Self { fd, port, read: Mutex::default(), write: Mutex::default() }
+    }
+
+    /// Takes an open descriptor over.
+    pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let port = super::port()?;
+        let fd = port.os().adopt(fd)?;
+        Ok(Self::new(fd, port))
+    }
+
+    pub(crate) fn fd(&self) -> &Fd {
+        &self.fd
+    }
+
+    pub(crate) fn os(&self) -> &dyn Os {
+        self.port.os().as_ref()
+    }
+
+    pub(crate) fn option(&self, option: SocketOption) -> io::Result<SocketOption> {
+        self.os().option(&self.fd, option)
+    }
+
+    pub(crate) fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.os().set_option(&self.fd, option)
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        into: &mut [IoSliceMut<'_>],
+        take: Take,
+    ) -> Poll<io::Result<usize>> {
+        read::poll(&self.read, &self.port, &self.fd, context, into, take)
+    }
+
+    pub(crate) fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        write::poll_write(&self.write, &self.port, &self.fd, context, from)
+    }
+
+    pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        write::poll_flush(&self.write, &self.port, context)
+    }
+
+    pub(crate) fn poll_shutdown(&self, context: &mut Context<'_>, how: Shutdown) -> Poll<io::Result<()>> {
+        write::poll_shutdown(&self.write, &self.port, &self.fd, context, how)
+    }
+
+    /// As futures-io wants it: closed by the peer is closed.
+    pub(crate) fn poll_close(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match ready!(self.poll_shutdown(context, Shutdown::Write)) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+
+    pub(crate) async fn read_exact(&self, buffer: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let rest = &mut buffer[filled..];
+            match poll_fn(|context| self.poll_read(context, &mut [IoSliceMut::new(rest)], Take::Away)).await?
+            {
+                0 => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the stream ended after {filled} of {} bytes", buffer.len()),
+                    ));
+                }
+                count => filled += count,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn read_to_end(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        let start = into.len();
+        let mut filled = start;
+        loop {
+            let chunk = (filled - start).clamp(4 << 10, 1 << 20);
+            into.resize(filled + chunk, 0);
+            let room = &mut into[filled..];
+            let read =
+                poll_fn(|context| self.poll_read(context, &mut [IoSliceMut::new(room)], Take::Away)).await;
+            filled += read.as_ref().map_or(0, |count| *count);
+            into.truncate(filled);
+            if read? == 0 {
+                return Ok(filled - start);
+            }
+        }
+    }
+
+    pub(crate) async fn write_all(&self, buffer: &[u8]) -> io::Result<()> {
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let count = poll_fn(|context| self.poll_write(context, &[IoSlice::new(rest)])).await?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how == Shutdown::Read {
+            return self.os().shutdown(&self.fd, how);
+        }
+        poll_fn(|context| self.poll_shutdown(context, how)).await
+    }
+
+    /// Flushes, and gives a descriptor of the same open file.
+    pub(crate) async fn release(&self) -> io::Result<OwnedFd> {
+        poll_fn(|context| self.poll_flush(context)).await?;
+        self.fd.duplicate()
+    }
+}
+
+impl Drop for Duplex {
+    fn drop(&mut self) {
+        self.read.get_mut().abandon(self.port.as_ref());
+        self.write.get_mut().release(self.port.as_ref());
+    }
+}
+
+impl fmt::Debug for Duplex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fd {}", self.fd.raw())
+    }
+}
+
+/// The methods of a type that reads, and futures-io's trait.
+macro_rules! reads {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> $type {
+            /// Reads into `buffer` and returns how many bytes; 0 is the end of the stream (or an empty buffer).
+            ///
+            /// Cancel-safe: dropped before its end, it has taken nothing.
+            ///
+            /// # Errors
+            /// The stream's: reset by the peer, timed out.
+            pub async fn read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
+                self.read_vectored(&mut [::std::io::IoSliceMut::new(buffer)]).await
+            }
+
+            /// Reads into several buffers, one after the other, like [`read`](Self::read).
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub async fn read_vectored(
+                &self,
+                buffers: &mut [::std::io::IoSliceMut<'_>],
+            ) -> ::std::io::Result<usize> {
+                let take = $crate::net::read::Take::Away;
+                ::std::future::poll_fn(|context| self.duplex().poll_read(context, buffers, take)).await
+            }
+
+            /// Fills `buffer`.
+            ///
+            /// Not cancel-safe: dropped before its end, it may have taken bytes.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read), and `UnexpectedEof` if the stream ends first.
+            pub async fn read_exact(&self, buffer: &mut [u8]) -> ::std::io::Result<()> {
+                self.duplex().read_exact(buffer).await
+            }
+
+            /// Appends all bytes until the end of the stream, and returns how many.
+            ///
+            /// Not cancel-safe: dropped before its end, it may have taken bytes, which are in `into`.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read); what came before is in `into`.
+            pub async fn read_to_end(&self, into: &mut Vec<u8>) -> ::std::io::Result<usize> {
+                self.duplex().read_to_end(into).await
+            }
+        }
+
+        impl<$($generics)*> ::futures_io::AsyncRead for $type {
+            fn poll_read(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &mut [u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.poll_read_vectored(context, &mut [::std::io::IoSliceMut::new(buffer)])
+            }
+
+            fn poll_read_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &mut [::std::io::IoSliceMut<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_read(context, buffers, $crate::net::read::Take::Away)
+            }
+        }
+    };
+}
+
+/// The methods of a type that reads from a socket.
+macro_rules! peeks {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> $type {
+            /// Reads and leaves the bytes for the next read.
+            ///
+            /// Cancel-safe.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub async fn peek(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
+                ::std::future::poll_fn(|context| {
+                    let into = &mut [::std::io::IoSliceMut::new(buffer)];
+                    self.duplex().poll_read(context, into, $crate::net::read::Take::Peek)
+                })
+                .await
+            }
+        }
+    };
+}
+
+/// The methods of a type that writes, and futures-io's trait, whose close is the given poll: what is no socket has no shutdown, and
+/// closes when it is dropped.
+macro_rules! writes {
+    ([$($generics:tt)*] $type:ty, $close:ident) => {
+        impl<$($generics)*> $type {
+            /// Writes from `buffer` and returns how many bytes were accepted.
+            ///
+            /// Cancel-safe: dropped before its end, it has accepted nothing.
+            ///
+            /// # Errors
+            /// The stream's: reset or closed by the peer, shut down for writing; also why bytes of an earlier
+            /// write could not be sent.
+            pub async fn write(&self, buffer: &[u8]) -> ::std::io::Result<usize> {
+                self.write_vectored(&[::std::io::IoSlice::new(buffer)]).await
+            }
+
+            /// Writes from several buffers, one after the other, like [`write`](Self::write).
+            ///
+            /// # Errors
+            /// As [`write`](Self::write).
+            pub async fn write_vectored(
+                &self,
+                buffers: &[::std::io::IoSlice<'_>],
+            ) -> ::std::io::Result<usize> {
+                ::std::future::poll_fn(|context| self.duplex().poll_write(context, buffers)).await
+            }
+
+            /// Writes all of `buffer`.
+            ///
+            /// Not cancel-safe: dropped before its end, it may have written a part, and that part is sent.
+            ///
+            /// # Errors
+            /// As [`write`](Self::write).
+            pub async fn write_all(&self, buffer: &[u8]) -> ::std::io::Result<()> {
+                self.duplex().write_all(buffer).await
+            }
+
+            /// Waits until the kernel has taken all bytes that writes accepted.
+            ///
+            /// Cancel-safe.
+            ///
+            /// # Errors
+            /// Why they could not be sent.
+            pub async fn flush(&self) -> ::std::io::Result<()> {
+                ::std::future::poll_fn(|context| self.duplex().poll_flush(context)).await
+            }
+        }
+
+        impl<$($generics)*> ::futures_io::AsyncWrite for $type {
+            fn poll_write(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &[u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.poll_write_vectored(context, &[::std::io::IoSlice::new(buffer)])
+            }
+
+            fn poll_write_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &[::std::io::IoSlice<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_write(context, buffers)
+            }
+
+            fn poll_flush(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().poll_flush(context)
+            }
+
+            fn poll_close(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().$close(context)
+            }
+        }
+    };
+}
+
+/// What a whole stream socket has beside reads and writes: shutdown, halves, its error, and futures-io's traits on a reference.
+macro_rules! stream {
+    ($type:ident) => {
+        $crate::net::duplex::reads!([] $type);
+        $crate::net::duplex::peeks!([] $type);
+        $crate::net::duplex::writes!([] $type, poll_close);
+
+        impl $crate::net::split::Whole for $type {
+            fn duplex(&self) -> &$crate::net::duplex::Duplex {
+                self.duplex()
+            }
+        }
+
+        impl $type {
+            /// Shuts down one or both directions; for writing, after a [`flush`](Self::flush).
+            ///
+            /// Cancel-safe: dropped before its end, it has shut down nothing.
+            ///
+            /// # Errors
+            /// As [`flush`](Self::flush), and `NotConnected` if the connection is gone.
+            pub async fn shutdown(&self, how: ::std::net::Shutdown) -> ::std::io::Result<()> {
+                self.duplex().shutdown(how).await
+            }
+
+            /// Two borrowed halves, for one task.
+            pub fn split(&mut self) -> ($crate::net::ReadHalf<'_, Self>, $crate::net::WriteHalf<'_, Self>) {
+                ($crate::net::ReadHalf(self), $crate::net::WriteHalf(self))
+            }
+
+            /// Two owned halves, for two tasks. The connection closes when both are gone.
+            pub fn into_split(self) -> ($crate::net::OwnedReadHalf<Self>, $crate::net::OwnedWriteHalf<Self>) {
+                let stream = ::std::sync::Arc::new(self);
+                ($crate::net::OwnedReadHalf(::std::sync::Arc::clone(&stream)), $crate::net::OwnedWriteHalf(stream))
+            }
+        }
+
+        impl ::std::os::fd::AsRawFd for $type {
+            fn as_raw_fd(&self) -> ::std::os::fd::RawFd {
+                self.duplex().fd().raw()
+            }
+        }
+
+        impl ::futures_io::AsyncRead for &$type {
+            fn poll_read(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &mut [u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                let into = &mut [::std::io::IoSliceMut::new(buffer)];
+                self.duplex().poll_read(context, into, $crate::net::read::Take::Away)
+            }
+
+            fn poll_read_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &mut [::std::io::IoSliceMut<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_read(context, buffers, $crate::net::read::Take::Away)
+            }
+        }
+
+        impl ::futures_io::AsyncWrite for &$type {
+            fn poll_write(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &[u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_write(context, &[::std::io::IoSlice::new(buffer)])
+            }
+
+            fn poll_write_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &[::std::io::IoSlice<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_write(context, buffers)
+            }
+
+            fn poll_flush(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().poll_flush(context)
+            }
+
+            fn poll_close(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().poll_close(context)
+            }
+        }
+    };
+}
+
+pub(crate) use {peeks, reads, stream, writes};
