@@ -50,8 +50,8 @@ fn addresses_in_all_forms() {
             TcpStream::connect((address.ip(), address.port())).await?;
             TcpStream::connect(address.to_string()).await?;
         }
-        let error = TcpListener::bind("example.invalid:80").await.expect_err("a name");
-        assert!(error.to_string().contains("example.invalid:80"), "{error}");
+        let error = TcpListener::bind("127.0.0.1").await.expect_err("no port");
+        assert!(error.to_string().contains("\"127.0.0.1\""), "{error}");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let none: &[SocketAddr] = &[];
         assert!(TcpStream::connect(none).await.expect_err("no address").to_string().contains("empty"));

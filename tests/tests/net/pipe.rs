@@ -1,11 +1,12 @@
-//! Pipes.
+//! Pipes: their bytes, their ends, and those of the standard library.
 
 use std::io;
 use std::time::Duration;
 
 use pirn::net::{PipeReader, PipeWriter, pipe};
 
-use super::{everywhere, pattern, run, scale};
+use super::live_only as everywhere;
+use super::{pattern, run, scale};
 
 #[test]
 fn bytes_go_through_a_pipe() {
