@@ -19,11 +19,13 @@ pub use crate::sched::ShutdownError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The best one this machine allows. Today that is [`Epoll`](Self::Epoll).
+    /// The one that suits this machine: see [`os::choose`](crate::os::choose()).
     #[default]
     Auto,
     /// epoll, with calls tried first.
     Epoll,
+    /// io_uring, one ring a worker. Linux 6.1 or newer, if no filter or limit refuses it.
+    Uring,
 }
 
 /// Options of a runtime. Each has a default that suits a server.
@@ -134,11 +136,13 @@ impl Builder {
     /// Builds the runtime; returns when every worker has its driver.
     ///
     /// # Errors
-    /// `InvalidInput` names an impossible option; otherwise the system refused a descriptor or a thread.
+    /// `InvalidInput` names an impossible option; otherwise the system refused the backend, a descriptor or a thread.
     pub fn build(self) -> io::Result<Runtime> {
         let os = match (self.os, self.backend) {
             (Some(os), _) => os,
-            (None, Backend::Auto | Backend::Epoll) => crate::os::epoll()?,
+            (None, Backend::Auto) => crate::os::choose()?,
+            (None, Backend::Epoll) => crate::os::epoll()?,
+            (None, Backend::Uring) => crate::os::uring()?,
         };
         let mut config = self.config;
         config.workers = self.workers.unwrap_or_else(|| os.parallelism());

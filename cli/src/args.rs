@@ -42,7 +42,7 @@ pub(crate) struct Run {
     /// What to run.
     #[arg(value_enum, value_name = "WORKLOAD", hide_possible_values = true, long_help = workloads_help("What to run"))]
     pub(crate) workload: Choice,
-    /// Where: `epoll` and `auto` are live, `sim` is one simulated run. Left out: live, then many simulated ones.
+    /// Where: `epoll`, `uring` and `auto` are live, `sim` is one simulated run. Left out: live, then many simulated ones.
     #[arg(long, value_enum)]
     pub(crate) os: Option<World>,
     /// Workers of the first host's runtime [default: one a CPU; simulated: drawn from the seed].
@@ -168,6 +168,8 @@ pub(crate) enum World {
     Auto,
     /// Live, on epoll.
     Epoll,
+    /// Live, on io_uring.
+    Uring,
     /// In the simulator.
     Sim,
 }

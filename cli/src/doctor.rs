@@ -22,10 +22,7 @@ pub(crate) fn doctor() -> Result<(), Failure> {
     line("FSGSBASE", if fsgsbase { "yes" } else { "no" });
 
     println!("\nwhat Pirn will use, and why");
-    line(
-        "backend",
-        "epoll: the only one built in so far (io_uring is planned and changes nothing for programs)",
-    );
+    line("backend", &backend());
     line("workers", &format!("{usable}, one for each usable CPU (Builder::workers, --workers)"));
     line("simulator", simulator(fsgsbase));
     if !advice.is_empty() {
@@ -59,26 +56,24 @@ fn epoll(advice: &mut Vec<String>) -> Result<String, Failure> {
 }
 
 fn io_uring() -> String {
-    match probe::io_uring() {
-        Ok(features) => format!(
-            "the kernel offers it (features {features:#x}); not used: Pirn's backend for it is not built in yet"
-        ),
-        Err(error) => {
-            let why = match (error.raw_os_error(), probe::io_uring_disabled()) {
-                (Some(libc::ENOSYS), _) => "this kernel has none, or a seccomp filter hides it".to_owned(),
-                (Some(libc::EPERM), Some(2)) => {
-                    "switched off: sysctl kernel.io_uring_disabled = 2".to_owned()
-                }
-                (Some(libc::EPERM), Some(1)) => {
-                    "reserved for a group: sysctl kernel.io_uring_disabled = 1".to_owned()
-                }
-                (Some(libc::EPERM | libc::EACCES), _) => {
-                    "refused, probably by a seccomp filter (a container's default)".to_owned()
-                }
-                _ => format!("refused: {error}"),
-            };
-            format!("{why}; nothing is lost: Pirn's backend for it is not built in yet")
+    match pirn::os::uring() {
+        Ok(_) => {
+            "yes: rings with deferred task work, provided buffers, multishot receive and accept".to_owned()
         }
+        Err(error) => format!("no: {error}"),
+    }
+}
+
+fn backend() -> String {
+    let forced = std::env::var("PIRN_BACKEND").is_ok_and(|name| !name.is_empty() && name != "auto");
+    match (pirn::os::choose(), forced) {
+        (Ok(os), true) => format!("{}, because PIRN_BACKEND says so", os.name()),
+        (Ok(os), false) if os.name() == "uring" => {
+            "uring: the kernel allows it (Builder::backend, --os or PIRN_BACKEND=epoll choose the other)"
+                .to_owned()
+        }
+        (Ok(os), false) => format!("{}: see io_uring above (nothing changes for programs)", os.name()),
+        (Err(error), _) => format!("none: {error}"),
     }
 }
 
@@ -100,7 +95,9 @@ fn locked() -> Result<String, Failure> {
         probe::limit(libc::RLIMIT_MEMLOCK).map_err(|error| unreadable("RLIMIT_MEMLOCK", &error))?;
     Ok(match soft {
         None => "no limit".to_owned(),
-        Some(bytes) => format!("{} KiB; Pirn locks none on epoll", bytes / 1024),
+        Some(bytes) => {
+            format!("{} KiB; Pirn locks none on epoll, a few pages a worker on io_uring", bytes / 1024)
+        }
     })
 }
 

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use pirn::Backend;
+use pirn::os::Os;
+
 use crate::cpu;
 use crate::failure::Failure;
 use crate::workloads::{Host, Report, Setting, Workload};
@@ -18,11 +21,22 @@ pub(crate) struct Ran {
     pub(crate) elapsed: Duration,
 }
 
+/// The machine of a backend.
+pub(crate) fn machine(backend: Backend) -> Result<Arc<dyn Os>, Failure> {
+    let os = match backend {
+        Backend::Epoll => pirn::os::epoll(),
+        Backend::Uring => pirn::os::uring(),
+        _ => pirn::os::choose(),
+    };
+    os.map_err(|error| Failure::input(format!("this machine can't run it live: {error}")))
+}
+
 /// Runs all hosts; `tick` is called now and then meanwhile.
 pub(crate) fn run(
     workload: &'static Workload,
     setting: &Arc<Setting>,
     workers: Option<usize>,
+    os: &Arc<dyn Os>,
     mut tick: impl FnMut(Duration),
 ) -> Result<Vec<Ran>, Failure> {
     let started = Instant::now();
@@ -31,10 +45,10 @@ pub(crate) fn run(
         // One after another: the threads that appear while a runtime is built are its own.
         let (built, wait) = channel::<()>();
         let workers = if number == 0 { workers } else { Some(1) };
-        let setting = setting.clone();
+        let (setting, os) = (setting.clone(), os.clone());
         let thread = std::thread::Builder::new()
             .name(host.name.to_owned())
-            .spawn(move || run_host(host, setting, workers, || drop(built)))
+            .spawn(move || run_host(host, setting, workers, os, || drop(built)))
             .map_err(|error| Failure::input(format!("no thread for the {}: {error}", host.name)))?;
         let _ = wait.recv();
         threads.push((host, thread));
@@ -85,10 +99,11 @@ fn run_host(
     host: &Host,
     setting: Arc<Setting>,
     workers: Option<usize>,
+    os: Arc<dyn Os>,
     built: impl FnOnce(),
 ) -> Result<Ran, Failure> {
     let before = cpu::threads();
-    let mut builder = pirn::Builder::new().backend(pirn::Backend::Auto);
+    let mut builder = pirn::Builder::new().os(os);
     if let Some(workers) = workers {
         builder = builder.workers(workers);
     }

@@ -41,25 +41,6 @@ pub(crate) fn epoll_nanoseconds() -> Result<bool, io::Error> {
     }
 }
 
-/// The feature bits of a ring, or why there can't be one.
-pub(crate) fn io_uring() -> Result<u32, io::Error> {
-    // struct io_uring_params is 120 bytes; `features` is its sixth 32-bit word.
-    let mut parameters = [0_u32; 30];
-    // SAFETY: io_uring_setup reads and writes 120 bytes at the pointer, which the array has; zero is a valid request.
-    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
-    if ring < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was opened above and is closed once.
-    unsafe { libc::close(ring as i32) };
-    Ok(parameters[5])
-}
-
-/// The value of `kernel.io_uring_disabled`, where that exists (Linux 6.6): 0 allowed, 1 for a group, 2 off.
-pub(crate) fn io_uring_disabled() -> Option<u32> {
-    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
-}
-
 /// Soft and hard limit of a resource; `None` is no limit.
 pub(crate) fn limit(resource: libc::__rlimit_resource_t) -> Result<(Option<u64>, Option<u64>), io::Error> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

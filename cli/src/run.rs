@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use pirn::Backend;
 use pirn_sim::{Explore, Outcome, Simulation, Tso, Verdict};
 
 use crate::args::{self, World};
@@ -26,9 +27,11 @@ const SHRINK: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &args::Run) -> Result<(), Failure> {
     match args.os {
         Some(World::Sim) => simulate_once(args),
-        Some(World::Auto | World::Epoll) => live(args).map(drop),
+        Some(World::Auto) => live(args, Backend::Auto).map(drop),
+        Some(World::Epoll) => live(args, Backend::Epoll).map(drop),
+        Some(World::Uring) => live(args, Backend::Uring).map(drop),
         None => {
-            let shown = live(args)?;
+            let shown = live(args, Backend::Auto)?;
             let simulated = simulate_many(args)?;
             println!("\nshown: {shown} live; {simulated}.");
             Ok(())
@@ -45,7 +48,7 @@ fn sized(args: &args::Run, default: Size) -> Size {
 }
 
 /// The live part; returns what it showed, in a few words.
-fn live(args: &args::Run) -> Result<String, Failure> {
+fn live(args: &args::Run, backend: Backend) -> Result<String, Failure> {
     let workload = args.workload.0;
     let setting = Arc::new(Setting {
         size: sized(args, workload.large),
@@ -55,10 +58,11 @@ fn live(args: &args::Run) -> Result<String, Failure> {
     });
     enough_descriptors(workload, setting.size)?;
     let workers = args.workers.map_or_else(|| "one worker a CPU".to_owned(), |n| format!("{n} worker(s)"));
-    println!("live on epoll: {}, {}, {workers}", workload.name, describe(workload, setting.size));
+    let os = live::machine(backend)?;
+    println!("live on {}: {}, {}, {workers}", os.name(), workload.name, describe(workload, setting.size));
     let bar = show::bar((args.seconds * 1e3) as u64, "live", "{elapsed} of {msg}");
     bar.set_message(format!("{} s", args.seconds));
-    let ran = live::run(workload, &setting, args.workers, |elapsed| {
+    let ran = live::run(workload, &setting, args.workers, &os, |elapsed| {
         bar.set_position((elapsed.as_millis() as u64).min(bar.length().unwrap_or(0)));
     });
     bar.finish_and_clear();

@@ -1,6 +1,6 @@
 //! The OS layer: one machine as the runtime sees it. Object-safe, completion-shaped, chosen at run time.
 //!
-//! Nothing here names the runtime. The backends are `epoll` and the simulator's world (`pirn-sim`). README.md beside this file says what each path costs, and how io_uring fits.
+//! Nothing here names the runtime. The backends are `epoll`, `uring` and the simulator's world (`pirn-sim`). README.md beside this file says what each path costs, and how io_uring fits.
 //!
 //! # Laws of a driver
 //! 1. Every submitted op resolves exactly once, with the kernel's result.
@@ -22,13 +22,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::address::{Address, SocketKind, UnixAddress};
+pub use self::choose::choose;
 pub use self::datagram::{RecvMessage, SendMessage, refuses_segments};
 pub use self::epoll::epoll;
 pub use self::file::FileOp;
 pub use self::op::{Completion, Interest, Op, Submitted, Token, Yielded};
+pub use self::uring::uring;
 use crate::time::Instant;
 
 mod address;
+mod choose;
 mod datagram;
 mod epoll;
 pub mod file;
@@ -37,6 +40,7 @@ pub mod op;
 mod signal;
 mod sys;
 mod thread;
+mod uring;
 
 /// An open descriptor with whatever its backend keeps about it. Closed when the last reference goes, so never under an op.
 pub type Fd = Arc<dyn Descriptor>;
@@ -66,7 +70,7 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
 /// `try_recv`, `try_send`, `Op::Recv` and `Op::Send` take them all. Datagrams go through `try_recv_batch` and `try_send_batch` on every backend, and
 /// who has to wait submits `Op::Ready`: one wait serves a batch.
 pub trait Os: Send + Sync + 'static {
-    /// The name users see: `epoll`, `sim`.
+    /// The name users see: `epoll`, `uring`, `sim`.
     fn name(&self) -> &'static str;
     /// Monotonic time.
     fn now(&self) -> Instant;

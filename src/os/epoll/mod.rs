@@ -42,29 +42,41 @@ use super::{
 use super::{live, signal, sys as calls, thread};
 use crate::time::Instant;
 
-mod driver;
-mod registry;
+mod ahead;
+pub(super) mod driver;
+pub(super) mod registry;
 mod set;
 mod side;
-mod socket;
-mod sys;
+pub(super) mod socket;
+pub(super) mod sys;
+mod taken;
 
 /// The live machine on epoll, the same for every call. Fails if the kernel refuses what it needs, and says what.
 pub fn epoll() -> io::Result<Arc<dyn Os>> {
-    // The clock starts here at the latest.
-    thread::now();
     Set::new()?;
-    Ok(Arc::new(Epoll { files: Arc::new(Pool::new()) }))
+    Ok(machine("epoll", |files, config| Ok(driver::parts(Arc::new(Set::new()?), Arc::clone(files), config))))
 }
 
-/// The machine. The rest of its state is in the sets and the sockets.
-struct Epoll {
+/// Makes the parts of a driver.
+type Drivers = fn(&Arc<Pool>, &DriverConfig) -> io::Result<DriverParts>;
+
+/// A live machine whose drivers are made so.
+pub(super) fn machine(name: &'static str, drivers: Drivers) -> Arc<dyn Os> {
+    // The clock starts here at the latest.
+    thread::now();
+    Arc::new(Live { name, drivers, files: Arc::new(Pool::new()) })
+}
+
+/// A machine. The rest of its state is in the drivers and the sockets.
+struct Live {
+    name: &'static str,
+    drivers: Drivers,
     files: Arc<Pool>,
 }
 
-impl Os for Epoll {
+impl Os for Live {
     fn name(&self) -> &'static str {
-        "epoll"
+        self.name
     }
 
     fn now(&self) -> Instant {
@@ -96,7 +108,7 @@ impl Os for Epoll {
     }
 
     fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts> {
-        Ok(driver::parts(Arc::new(Set::new()?), Arc::clone(&self.files), config))
+        (self.drivers)(&self.files, config)
     }
 
     fn socket(&self, kind: SocketKind) -> io::Result<Fd> {

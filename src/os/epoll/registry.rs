@@ -56,9 +56,24 @@ impl Registry {
         self.entry(key)?.socket.as_ref()?.upgrade()
     }
 
+    /// All registrations.
+    pub(in crate::os) fn keys(&self) -> Vec<(u64, Weak<dyn Descriptor>)> {
+        let entries = self.entries.iter().enumerate();
+        let key = |(index, entry): (usize, &Entry)| {
+            let socket = entry.socket.clone()?;
+            Some((u64::from(entry.generation) << 32 | index as u64, socket))
+        };
+        entries.filter_map(key).collect()
+    }
+
+    /// All that live.
+    pub(in crate::os) fn all(&self) -> Vec<Fd> {
+        self.entries.iter().filter_map(|entry| entry.socket.as_ref()?.upgrade()).collect()
+    }
+
     /// No registration from now on. Returns who was registered.
     pub(in crate::os) fn close(&mut self) -> Vec<Fd> {
         self.closed = true;
-        self.entries.iter().filter_map(|entry| entry.socket.as_ref()?.upgrade()).collect()
+        self.all()
     }
 }

@@ -114,6 +114,12 @@ impl Home for Set {
         sys::modify(&self.epoll, fd, events(others.with(want)), key)
     }
 
+    fn takes(&self, _want: Want) -> bool {
+        false
+    }
+
+    fn pause(&self, _key: u64, _want: Want) {}
+
     fn leave(&self, fd: OwnedFd, key: u64, _watched: Wants, open_elsewhere: bool) {
         if open_elsewhere {
             sys::delete(&self.epoll, fd.as_raw_fd());

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 
+use super::ahead::Ahead;
 use super::sys::INEXACT;
 use crate::os::sys::{self as calls, retry};
 use crate::os::{Address, Completion, Fd, Op, Token, Yielded};
@@ -25,12 +26,26 @@ pub(super) struct Kernel {
 pub(super) struct Side {
     /// A call may move something. Cleared only by a call that showed otherwise.
     pub(super) ready: bool,
-    /// The home set reports edges of this side, so `!ready` may be trusted without a call.
-    pub(super) armed: bool,
+    /// What the home does for this side.
+    pub(super) armed: Armed,
     /// A short count proves that the kernel's queue is empty (full).
     exact: bool,
     first: Option<Waiting>,
     more: VecDeque<Waiting>,
+    /// What was taken before it was asked for; there once anything was.
+    ahead: Option<Box<Ahead>>,
+}
+
+/// What a home does for a side. Unless that is `No`, `!ready` may be trusted without a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Armed {
+    No,
+    /// It tells of edges.
+    Edges,
+    /// It takes from the kernel what comes. Nobody else may then, or what comes would change its order; so `ready` stays unset.
+    Takes,
+    /// The same, but it was told to stop.
+    Pausing,
 }
 
 /// An op that waits.
@@ -47,17 +62,52 @@ type Played = (io::Result<usize>, Yielded);
 
 impl Side {
     pub(super) fn new() -> Self {
-        Self { ready: true, armed: false, exact: true, first: None, more: VecDeque::new() }
+        Self { ready: true, armed: Armed::No, exact: true, first: None, more: VecDeque::new(), ahead: None }
     }
 
     /// Whether a call is known to move nothing: nobody has to ask the kernel.
     pub(super) fn known_idle(&self) -> bool {
-        self.armed && !self.ready
+        self.armed != Armed::No && !self.may_move()
+    }
+
+    /// Whether playing an op may move something.
+    pub(super) fn may_move(&self) -> bool {
+        self.ready || self.ahead.as_ref().is_some_and(|ahead| !ahead.is_empty())
+    }
+
+    /// What was taken before it was asked for.
+    pub(super) fn ahead(&mut self) -> Option<&mut Ahead> {
+        self.ahead.as_deref_mut().filter(|ahead| !ahead.is_empty())
+    }
+
+    /// The same, to add to it.
+    pub(super) fn more_ahead(&mut self) -> &mut Ahead {
+        self.ahead.get_or_insert_default()
+    }
+
+    /// Whether the home should take no more for now: nobody waits for what there is. Says so once.
+    pub(super) fn should_pause(&mut self) -> bool {
+        let pause = self.armed == Armed::Takes && self.ahead.as_ref().is_some_and(|ahead| ahead.is_full());
+        if pause {
+            self.armed = Armed::Pausing;
+        }
+        pause
+    }
+
+    /// The home does nothing for this side any more: the kernel can be asked again.
+    pub(super) fn disarmed(&mut self) {
+        self.armed = Armed::No;
+        self.ready = true;
     }
 
     /// Whether ops wait.
     pub(super) fn waits(&self) -> bool {
         self.first.is_some()
+    }
+
+    /// The op whose turn it is.
+    pub(super) fn first(&self) -> Option<&Waiting> {
+        self.first.as_ref()
     }
 
     /// Notes what a call that asked for `asked` bytes showed.
@@ -86,7 +136,7 @@ impl Side {
         }
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
         let first = self.first.take();
         self.first = self.more.pop_front();
         first
@@ -110,7 +160,7 @@ impl Side {
         out: &mut Vec<Completion>,
         spent: &mut Vec<Fd>,
     ) {
-        while self.ready
+        while self.may_move()
             && let Some(mut first) = self.first.take()
         {
             let played = match first.op {
@@ -141,7 +191,7 @@ impl Side {
     ) -> Option<Played> {
         let fd = kernel.fd;
         match &mut waiting.op {
-            Op::Accept { .. } => match accept(fd) {
+            Op::Accept { .. } => match self.accept(fd) {
                 Ok(Some((fd, peer))) => Some((Ok(0), Yielded::Accepted(fd, peer))),
                 Ok(None) => self.has_to_wait(),
                 Err(error) => Some((Err(error), Yielded::Nothing)),
@@ -163,12 +213,36 @@ impl Side {
         }
     }
 
+    /// A connection taken ahead, or one of the kernel's.
+    pub(super) fn accept(&mut self, fd: RawFd) -> io::Result<Option<(Fd, Address)>> {
+        if let Some(connection) = self.ahead().and_then(Ahead::connection) {
+            return Ok(Some(connection));
+        }
+        if !self.ready && self.armed != Armed::No {
+            return Ok(None);
+        }
+        let accepted = accept(fd)?;
+        if accepted.is_none() {
+            self.ready = false;
+        }
+        Ok(accepted)
+    }
+
     fn has_to_wait(&mut self) -> Option<Played> {
         self.ready = false;
         None
     }
 
     fn play_recv(&mut self, kernel: Kernel, max: usize, scratch: &mut Vec<u8>) -> Option<Played> {
+        if let Some(taken) = self.ahead().and_then(|ahead| ahead.take(max)) {
+            return Some(match taken {
+                Ok(bytes) => (Ok(bytes.len()), Yielded::Bytes(bytes)),
+                Err(error) => (Err(error), Yielded::Nothing),
+            });
+        }
+        if !self.ready {
+            return None;
+        }
         match retry(|| calls::recv_vec(kernel.fd, kernel.socket, scratch, max)) {
             Ok(count) => {
                 self.moved(max, count);
@@ -227,6 +301,11 @@ impl Waiting {
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         };
         (Completion { token: self.token, result, yielded }, fd)
+    }
+
+    /// What it waits for.
+    pub(super) fn op(&self) -> &Op {
+        &self.op
     }
 
     /// The op's own reference to its socket.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::side::{self, Kernel, Side, Waiting};
+use super::side::{self, Armed, Kernel, Side, Waiting};
 use super::sys::{BROKEN, READ, WRITE};
 use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
@@ -71,6 +71,10 @@ pub(in crate::os) trait Home: Send + Sync + fmt::Debug {
     fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
     /// Watches for one thing besides the `others`, anew if that ended.
     fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()>;
+    /// Whether it takes what is wanted from the kernel itself, and hands it over (`taken.rs`).
+    fn takes(&self, want: Want) -> bool;
+    /// Takes nothing more for now; [`Socket::ended`] says when that is so.
+    fn pause(&self, key: u64, want: Want);
     /// Forgets a socket, which closes. `open_elsewhere`: its open file may live on.
     fn leave(&self, fd: OwnedFd, key: u64, watched: Wants, open_elsewhere: bool);
 }
@@ -95,7 +99,7 @@ impl Direction {
 
 impl Want {
     /// What an op that has to wait waits for.
-    fn of(op: &Op, socket: bool) -> Self {
+    pub(super) fn of(op: &Op, socket: bool) -> Self {
         match op {
             Op::Accept { .. } => Self::Connections,
             Op::Recv { .. } if socket => Self::Bytes,
@@ -166,6 +170,9 @@ impl Socket {
             return Ok(Some(0));
         }
         let mut side = self.read.lock();
+        if let Some(count) = side.ahead().and_then(|ahead| ahead.copy(into, peek)) {
+            return count.map(Some);
+        }
         if side.known_idle() {
             return Ok(None);
         }
@@ -228,15 +235,7 @@ impl Socket {
     }
 
     pub(in crate::os) fn try_accept(&self) -> io::Result<Option<(Fd, Address)>> {
-        let mut side = self.read.lock();
-        if side.known_idle() {
-            return Ok(None);
-        }
-        let accepted = side::accept(self.raw())?;
-        if accepted.is_none() {
-            side.ready = false;
-        }
-        Ok(accepted)
+        self.read.lock().accept(self.raw())
     }
 
     /// Plays an op now if it may, else leaves it here until its home has something, which is `home` if there is none yet.
@@ -250,7 +249,7 @@ impl Socket {
         let (direction, want) = (Direction::of(&op), Want::of(&op, self.socket));
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
-        if side.ready
+        if side.may_move()
             && !side.waits()
             && let Some((result, yielded)) = side.play(self.kernel(), &mut waiting, &mut stage.scratch)
         {
@@ -258,15 +257,18 @@ impl Socket {
             drop(side);
             return Submitted::Done(Completion { token, result, yielded });
         }
-        if !side.armed {
-            // An edge for what became ready since the call comes with the registration.
-            if let Err(error) = self.arm(home, want, waiting.fd()) {
-                drop(side);
-                let (mut completion, _) = waiting.cancelled();
-                completion.result = Err(error);
-                return Submitted::Done(completion);
+        if side.armed == Armed::No {
+            // What became ready since the call comes with the registration.
+            match self.arm(Some(home), want, waiting.fd()) {
+                Ok(armed) => side.armed = armed,
+                Err(error) => {
+                    drop(side);
+                    let (mut completion, _) = waiting.cancelled();
+                    completion.result = Err(error);
+                    return Submitted::Done(completion);
+                }
             }
-            side.armed = true;
+            side.ready = false;
         }
         side.push(waiting);
         Submitted::Pending
@@ -282,13 +284,24 @@ impl Socket {
     pub(in crate::os) fn event(&self, bits: u32, stage: &mut Stage, out: &mut Vec<Completion>) {
         for (direction, mask) in [(Direction::Read, READ | BROKEN), (Direction::Write, WRITE | BROKEN)] {
             if bits & mask != 0 {
-                let mut side = self.side(direction).lock();
-                side.event(bits);
-                side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
-                drop(side);
-                stage.spent.clear();
+                self.edge(direction, bits, stage, out);
             }
         }
+    }
+
+    /// The same for one side.
+    pub(in crate::os) fn edge(
+        &self,
+        direction: Direction,
+        bits: u32,
+        stage: &mut Stage,
+        out: &mut Vec<Completion>,
+    ) {
+        let mut side = self.side(direction).lock();
+        side.event(bits);
+        side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
+        drop(side);
+        stage.spent.clear();
     }
 
     /// The home set is gone: the next op registers anew. What waited is dropped; the runtime has cancelled all it had.
@@ -306,29 +319,41 @@ impl Socket {
     }
 
     /// How to call the kernel.
-    fn kernel(&self) -> Kernel {
+    pub(super) fn kernel(&self) -> Kernel {
         Kernel { fd: self.raw(), socket: self.socket }
     }
 
-    fn side(&self, direction: Direction) -> &Mutex<Side> {
+    pub(super) fn side(&self, direction: Direction) -> &Mutex<Side> {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
         }
     }
 
-    /// Has the home watch for what a side waits for.
-    fn arm(&self, home: &Arc<dyn Home>, want: Want, this: &Fd) -> io::Result<()> {
+    /// Calls the home, if there is one.
+    pub(super) fn with_home(&self, f: impl FnOnce(&dyn Home, u64)) {
+        if let Some((home, key)) = &self.registration.lock().home {
+            f(home.as_ref(), *key);
+        }
+    }
+
+    /// Has the home, or `home` if there is none yet, watch for what a side waits for.
+    pub(super) fn arm(&self, home: Option<&Arc<dyn Home>>, want: Want, this: &Fd) -> io::Result<Armed> {
         let mut registration = self.registration.lock();
-        match &registration.home {
-            Some((home, key)) => home.watch(self.raw(), *key, want, registration.watched)?,
-            None => {
+        let takes = match (&registration.home, home) {
+            (Some((home, key)), _) => {
+                home.watch(self.raw(), *key, want, registration.watched)?;
+                home.takes(want)
+            }
+            (None, Some(home)) => {
                 let key = home.enter(self.raw(), Arc::downgrade(this), want)?;
                 registration.home = Some((Arc::clone(home), key));
+                home.takes(want)
             }
-        }
+            (None, None) => return Err(io::Error::other("the driver of this socket's worker is gone")),
+        };
         registration.watched = registration.watched.with(want);
-        Ok(())
+        Ok(if takes { Armed::Takes } else { Armed::Edges })
     }
 }
 

@@ -10,20 +10,22 @@ use libc::{c_int, epoll_event};
 use crate::os::sys::{check, descriptor_limit, owned};
 
 /// Readable, with all that makes a read worth while: data, end of stream, urgent data. Errors and hang-ups come unasked.
-pub(super) const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+pub(in crate::os) const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
 /// Writable.
-pub(super) const WRITE: u32 = libc::EPOLLOUT as u32;
+pub(in crate::os) const WRITE: u32 = libc::EPOLLOUT as u32;
 /// What no direction is spared from.
-pub(super) const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+pub(in crate::os) const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+/// Reported once each time it becomes so.
+const EDGE: u32 = libc::EPOLLET as u32;
 /// After one of these a short count proves nothing about the kernel's queue.
-pub(super) const INEXACT: u32 = BROKEN | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+pub(in crate::os) const INEXACT: u32 = BROKEN | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
 
 /// Set when the kernel (before 5.11) or a filter refuses epoll_pwait2: waits are then rounded up to milliseconds.
 static COARSE: AtomicBool = AtomicBool::new(false);
 
 /// How long one call may block.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Limit {
+pub(in crate::os) enum Limit {
     None,
     For(Duration),
     Forever,
@@ -46,7 +48,7 @@ fn refused(call: &str, error: io::Error) -> io::Error {
 }
 
 /// A new epoll set.
-pub(super) fn create() -> io::Result<OwnedFd> {
+pub(in crate::os) fn create() -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
     // SAFETY: the descriptor is fresh.
@@ -54,7 +56,7 @@ pub(super) fn create() -> io::Result<OwnedFd> {
 }
 
 /// A new eventfd.
-pub(super) fn eventfd() -> io::Result<OwnedFd> {
+pub(in crate::os) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) });
     // SAFETY: the descriptor is fresh.
@@ -62,7 +64,7 @@ pub(super) fn eventfd() -> io::Result<OwnedFd> {
 }
 
 /// Adds one to an eventfd: an edge for the set it stands in, read or not.
-pub(super) fn signal(eventfd: &OwnedFd) {
+pub(in crate::os) fn signal(eventfd: &OwnedFd) {
     let one = 1u64;
     // SAFETY: eight readable bytes.
     let written = unsafe { libc::write(eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
@@ -71,14 +73,14 @@ pub(super) fn signal(eventfd: &OwnedFd) {
 }
 
 fn control(set: &OwnedFd, what: c_int, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
-    let mut event = epoll_event { events: events | libc::EPOLLET as u32, u64: key };
+    let mut event = epoll_event { events, u64: key };
     // SAFETY: `event` is valid for reading.
     check(unsafe { libc::epoll_ctl(set.as_raw_fd(), what, fd, &mut event) }).map(drop)
 }
 
 /// Registers a descriptor, edge-triggered. What is ready already comes as the first edge.
-pub(super) fn add(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
-    control(set, libc::EPOLL_CTL_ADD, fd, events, key).map_err(|error| match error.raw_os_error() {
+pub(in crate::os) fn add(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
+    control(set, libc::EPOLL_CTL_ADD, fd, events | EDGE, key).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOSPC) => io::Error::new(
             error.kind(),
             format!("epoll_ctl failed: {error}; raise fs.epoll.max_user_watches"),
@@ -88,18 +90,23 @@ pub(super) fn add(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result
 }
 
 /// Changes what a registered descriptor is watched for; what is ready already comes as an edge.
-pub(super) fn modify(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
-    control(set, libc::EPOLL_CTL_MOD, fd, events, key)
+pub(in crate::os) fn modify(set: &OwnedFd, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
+    control(set, libc::EPOLL_CTL_MOD, fd, events | EDGE, key)
+}
+
+/// Registers a descriptor that is reported for as long as it is ready, or changes for what.
+pub(in crate::os) fn level(set: &OwnedFd, fd: RawFd, events: u32, key: u64, known: bool) -> io::Result<()> {
+    control(set, if known { libc::EPOLL_CTL_MOD } else { libc::EPOLL_CTL_ADD }, fd, events, key)
 }
 
 /// Takes a descriptor out, for those that stay open elsewhere.
-pub(super) fn delete(set: &OwnedFd, fd: RawFd) {
+pub(in crate::os) fn delete(set: &OwnedFd, fd: RawFd) {
     // Not there is as good as taken out.
     drop(control(set, libc::EPOLL_CTL_DEL, fd, 0, 0));
 }
 
 /// Waits and fills `events` up to its capacity. A signal ends the wait early.
-pub(super) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<()> {
+pub(in crate::os) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<()> {
     events.clear();
     match call(set, events, limit) {
         Ok(count) => {

@@ -14,14 +14,23 @@ pub(crate) type Case = fn(&World);
 macro_rules! cases {
     ($($module:ident: $($name:ident)*;)*) => {
         /// All of them, by name.
-        #[allow(dead_code, reason = "run one by one on epoll, as a list in the simulator")]
+        #[allow(dead_code, reason = "run one by one on the live machines, as a list in the simulator")]
         pub(crate) const CASES: &[(&str, Case)] = &[$($((stringify!($name), $module::$name)),*),*];
 
         mod on_epoll {
             $($(
                 #[test]
                 fn $name() {
-                    super::super::live::run(super::$module::$name);
+                    super::super::live::on_epoll(super::$module::$name);
+                }
+            )*)*
+        }
+
+        mod on_uring {
+            $($(
+                #[test]
+                fn $name() {
+                    super::super::live::on_uring(super::$module::$name);
                 }
             )*)*
         }

@@ -3,25 +3,51 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pirn::os::{Op, Wait};
+use pirn::os::{Op, Os, Wait};
 
 use super::cases::Case;
 use super::world::{World, received};
 use crate::alone::alone;
 
-/// The epoll machine on the loopback address.
+/// A live machine on the loopback address.
+fn on(os: Arc<dyn Os>) -> World {
+    World { os, here: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
+}
+
+/// The epoll machine.
 pub(crate) fn world() -> World {
-    World {
-        os: pirn::os::epoll().expect("this kernel has epoll"),
-        here: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    on(pirn::os::epoll().expect("this kernel has epoll"))
+}
+
+/// The io_uring machine, where the kernel allows it.
+pub(crate) fn uring() -> Option<World> {
+    match pirn::os::uring() {
+        Ok(os) => Some(on(os)),
+        Err(error) => {
+            println!("not run: {error}");
+            None
+        }
     }
 }
 
-/// Runs a case on it.
-pub(crate) fn run(case: Case) {
+/// All live machines.
+pub(crate) fn worlds() -> impl Iterator<Item = World> {
+    [Some(world()), uring()].into_iter().flatten()
+}
+
+/// Runs a case on epoll.
+pub(crate) fn on_epoll(case: Case) {
     case(&world());
+}
+
+/// Runs a case on io_uring.
+pub(crate) fn on_uring(case: Case) {
+    if let Some(world) = uring() {
+        case(&world);
+    }
 }
 
 /// A connected pair of std: the peer, and the side to be taken over.
@@ -34,7 +60,10 @@ fn std_pair() -> (TcpStream, TcpStream) {
 /// A registration whose open file lives on behind another descriptor must not reach the socket that gets its place.
 #[test]
 fn taken_over_descriptor_leaves_no_registration() {
-    let world = world();
+    worlds().for_each(|world| taken_over_descriptor_leaves_no_registration_on(&world));
+}
+
+fn taken_over_descriptor_leaves_no_registration_on(world: &World) {
     let mut bench = world.bench(1, 16);
     let (mut peer, side) = std_pair();
     let kept = side.try_clone().expect("a second descriptor");
@@ -63,7 +92,10 @@ fn taken_over_descriptor_leaves_no_registration() {
 
 #[test]
 fn duplicate_is_the_same_socket() {
-    let world = world();
+    worlds().for_each(|world| duplicate_is_the_same_socket_on(&world));
+}
+
+fn duplicate_is_the_same_socket_on(world: &World) {
     let mut bench = world.bench(1, 16);
     let (client, server) = bench.pair();
     let mut outside = TcpStream::from(server.duplicate().expect("a duplicate"));
@@ -80,8 +112,11 @@ fn duplicate_is_the_same_socket() {
 /// Urgent data ends a receive early without the queue being empty: a short count proves nothing then.
 #[test]
 fn urgent_data_hides_no_bytes() {
+    worlds().for_each(|world| urgent_data_hides_no_bytes_on(&world));
+}
+
+fn urgent_data_hides_no_bytes_on(world: &World) {
     use std::os::fd::AsRawFd;
-    let world = world();
     let mut bench = world.bench(1, 16);
     for early in [false, true] {
         let (mut peer, side) = std_pair();
@@ -121,7 +156,7 @@ fn signal_ends_no_wait_with_an_error() {
         });
         for (name, case) in super::cases::CASES {
             println!("{name}");
-            run(*case);
+            worlds().for_each(|world| case(&world));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         sender.join().expect("no panic");

@@ -1,0 +1,121 @@
+//! A look at a ring from a thread that may not enter it, while its owner is stuck or gone.
+//!
+//! Under DEFER_TASKRUN the kernel completes nothing until the owner enters. So the order of a stream's bytes is the
+//! holder's: what stands in the completion queue comes first, and behind it a direct call may take what the kernel still
+//! has. Which sockets have anything is told by a level-triggered epoll set, made when it is first needed; sockets enter
+//! it at such a look, so that a worker that is never overdue pays nothing. Requests stay for the owner.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::driver::UringReap;
+use super::outbox::{Outbox, Request};
+use crate::os::epoll::socket::{Direction, Socket, Stage};
+use crate::os::epoll::sys::{self, BROKEN, Limit, READ, WRITE};
+use crate::os::{Completion, Wait, sys as calls, thread};
+
+/// The key of the eventfd.
+const WAKE: u64 = u64::MAX;
+
+/// The set.
+pub(super) struct Away {
+    epoll: OwnedFd,
+    /// For each index of the registry: the key that was entered, and its events.
+    entered: Vec<(u64, u32)>,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Away {
+    fn new(outbox: &Outbox) -> io::Result<Self> {
+        let epoll = sys::create()?;
+        sys::add(&epoll, outbox.event(), libc::EPOLLIN as u32, WAKE)?;
+        Ok(Self { epoll, entered: Vec::new(), events: Vec::with_capacity(256) })
+    }
+
+    /// Enters every socket that is not in it yet, and watches for writing where a write waits.
+    fn enter(&mut self, outbox: &Outbox) {
+        let sockets = outbox.registry().lock().keys();
+        for (key, socket) in sockets {
+            let Some(fd) = socket.upgrade() else { continue };
+            let Ok(socket) = Socket::of(&fd) else { continue };
+            let write = if socket.waits(Direction::Write) { WRITE } else { 0 };
+            let events = READ | write;
+            let index = key as u32 as usize;
+            if self.entered.len() <= index {
+                self.entered.resize(index + 1, (WAKE, 0));
+            }
+            if self.entered[index] != (key, events) {
+                let known = self.entered[index].0 == key;
+                // A socket that can't be entered is served when its owner comes back.
+                if sys::level(&self.epoll, fd.raw(), events, key, known).is_ok() {
+                    self.entered[index] = (key, events);
+                }
+            }
+        }
+    }
+
+    /// Waits for events and serves the ops that wait for them.
+    fn serve(
+        &mut self,
+        outbox: &Outbox,
+        limit: Limit,
+        stage: &mut Stage,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        sys::wait(&self.epoll, &mut self.events, limit)?;
+        for event in &self.events {
+            let (key, bits) = (event.u64, event.events);
+            let fd = if key == WAKE { None } else { outbox.registry().lock().get(key) };
+            let Some(socket) = fd.as_ref().and_then(|fd| Socket::of(fd).ok()) else { continue };
+            if bits & (READ | BROKEN) != 0 {
+                socket.around(Direction::Read, bits, stage, out);
+            }
+            if bits & (WRITE | BROKEN) != 0 {
+                socket.around(Direction::Write, bits, stage, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl UringReap {
+    /// One look on another thread than the ring's own.
+    pub(super) fn look_from_elsewhere(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        let before = out.len();
+        let full = before + self.batch;
+        let waiting = self.requests.len();
+        let mut limit = match wait {
+            Wait::No => Limit::None,
+            Wait::Forever => Limit::Forever,
+            Wait::Until(deadline) => Limit::For(deadline - thread::now()),
+        };
+        if !self.outbox.take(&mut self.requests, out, self.batch, wait != Wait::No) {
+            limit = Limit::None;
+        }
+        for request in &self.requests[waiting..] {
+            if let Request::Leave { fd, .. } = request {
+                // Its close is the owner's; its peer need not wait for that.
+                drop(calls::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
+            }
+        }
+        self.collect(full, out)?;
+        if out.len() == full || self.ring.has_overflowed() {
+            return Ok(());
+        }
+        if out.len() > before {
+            limit = Limit::None;
+        }
+        let mut away = match self.away.take() {
+            Some(away) => away,
+            None => Away::new(&self.outbox)?,
+        };
+        away.enter(&self.outbox);
+        let served = away.serve(&self.outbox, limit, &mut self.stage, out);
+        self.away = Some(away);
+        self.outbox.take(&mut self.requests, out, full.saturating_sub(out.len()), false);
+        if out.len() > full {
+            self.outbox.stage_all(out.drain(full..));
+        }
+        served
+    }
+}

@@ -1,0 +1,292 @@
+//! The reaping half of a driver over a ring.
+
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
+
+use io_uring::{opcode, squeue, types};
+
+use super::away::Away;
+use super::outbox::{Outbox, Request};
+use super::ring::{Event, Ring};
+use super::{buffers, sys as calls};
+use crate::os::epoll::driver::Submitter;
+use crate::os::epoll::socket::{self, Direction, Socket, Stage, Want, Wants};
+use crate::os::epoll::sys::{READ, WRITE};
+use crate::os::file::pool::Pool;
+use crate::os::{Completion, DriverConfig, DriverParts, Fd, Reap, Wait, thread};
+
+/// User data of entries whose completion says nothing.
+const NOTHING: u64 = 0;
+/// User data of the poll of the eventfd.
+const WAKE: u64 = u64::MAX;
+/// A registration's key has 60 bits; above it stands which of its requests it is.
+const KIND: u32 = 60;
+
+/// Makes the parts.
+pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
+    let outbox = Arc::new(Outbox::new()?);
+    let reap = UringReap {
+        outbox: Arc::clone(&outbox),
+        ring: Ring::new()?,
+        owner: None,
+        batch: config.batch.max(1),
+        requests: Vec::new(),
+        events: Vec::new(),
+        sockets: Vec::new(),
+        stage: Stage::default(),
+        away: None,
+    };
+    Ok(DriverParts {
+        submit: Box::new(Submitter::new(outbox.clone(), Arc::clone(files), outbox.clone())),
+        reap: Box::new(reap),
+        unpark: outbox,
+    })
+}
+
+/// The half. Its methods run on one thread at a time, mostly the ring's own.
+pub(super) struct UringReap {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) ring: Ring,
+    /// The thread that may enter the ring.
+    owner: Option<u64>,
+    pub(super) batch: usize,
+    /// Taken from the outbox and not carried out yet.
+    pub(super) requests: Vec<Request>,
+    events: Vec<Event>,
+    sockets: Vec<Option<Fd>>,
+    pub(super) stage: Stage,
+    pub(super) away: Option<Away>,
+}
+
+/// The user data of a request of a registration.
+fn data(want: Want, key: u64) -> u64 {
+    (want as u64) << KIND | key
+}
+
+impl UringReap {
+    /// Puts an entry into the ring.
+    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: no entry made here points to memory: the buffers of receives are the ring's own.
+        unsafe { self.ring.push(entry) }
+    }
+
+    /// Has the ring watch the eventfd.
+    fn watch_event(&mut self) -> io::Result<()> {
+        let event = types::Fd(self.outbox.event());
+        self.push(&opcode::PollAdd::new(event, libc::POLLIN as u32).multi(true).build().user_data(WAKE))
+    }
+
+    /// Turns requests into entries.
+    fn carry_out(&mut self) -> io::Result<()> {
+        let mut requests = std::mem::take(&mut self.requests);
+        for request in requests.drain(..) {
+            match request {
+                Request::Watch { key, fd, want } => self.watch(key, types::Fd(fd), want)?,
+                Request::Pause { key, want } => self.end(key, want)?,
+                Request::Leave { key, fd, watched } => self.leave(key, fd, watched)?,
+            }
+        }
+        self.requests = requests;
+        Ok(())
+    }
+
+    fn watch(&mut self, key: u64, fd: types::Fd, want: Want) -> io::Result<()> {
+        let entry = match want {
+            Want::Bytes => opcode::RecvMulti::new(fd, buffers::GROUP).build(),
+            Want::Connections => {
+                opcode::AcceptMulti::new(fd).flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC).build()
+            }
+            Want::Writable => opcode::PollAdd::new(fd, WRITE).multi(true).build(),
+            Want::Readable => opcode::PollAdd::new(fd, READ).multi(true).build(),
+        };
+        self.push(&entry.user_data(data(want, key)))
+    }
+
+    fn end(&mut self, key: u64, want: Want) -> io::Result<()> {
+        let entry = opcode::AsyncCancel::new(data(want, key)).build().user_data(NOTHING);
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS))
+    }
+
+    fn leave(&mut self, key: u64, fd: OwnedFd, watched: Wants) -> io::Result<()> {
+        for want in [Want::Writable, Want::Bytes, Want::Connections, Want::Readable] {
+            if watched.has(want) {
+                self.end(key, want)?;
+            }
+        }
+        // Behind the entries that name it, and with them.
+        let entry = opcode::Close::new(types::Fd(fd.into_raw_fd())).build().user_data(NOTHING);
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS))
+    }
+
+    /// Collects what the kernel completed, until `out` has `full`.
+    pub(super) fn collect(&mut self, full: usize, out: &mut Vec<Completion>) -> io::Result<()> {
+        while out.len() < full && self.ring.has_events() {
+            self.ring.collect(full - out.len(), &mut self.events);
+            {
+                let mut registry = self.outbox.registry().lock();
+                let key = |event: &Event| event.data & ((1 << KIND) - 1);
+                self.sockets.extend(self.events.iter().map(|event| registry.get(key(event))));
+            }
+            let mut events = std::mem::take(&mut self.events);
+            let mut sockets = std::mem::take(&mut self.sockets);
+            for (event, socket) in events.drain(..).zip(sockets.drain(..)) {
+                self.file(event, socket, out)?;
+            }
+            (self.events, self.sockets) = (events, sockets);
+        }
+        if out.len() > full {
+            self.outbox.stage_all(out.drain(full..));
+        }
+        Ok(())
+    }
+
+    /// Hands an event to its socket. A socket that is gone wants nothing of it.
+    fn file(&mut self, event: Event, fd: Option<Fd>, out: &mut Vec<Completion>) -> io::Result<()> {
+        if event.data == WAKE {
+            return if event.more() || self.owner != Some(thread::thread_id()) {
+                Ok(())
+            } else {
+                self.watch_event()
+            };
+        }
+        let socket = fd.as_ref().and_then(|fd| Socket::of(fd).ok());
+        match event.data >> KIND {
+            kind if kind == Want::Bytes as u64 => {
+                let count = event.result.max(0) as usize;
+                if let Some(id) = event.buffer() {
+                    if count > 0
+                        && let Some(socket) = socket
+                    {
+                        let chunk = self.ring.buffers.take(id, count);
+                        socket.bytes(chunk, &mut self.stage, out);
+                    } else {
+                        self.ring.buffers.put_back(id);
+                    }
+                }
+                self.over(event, socket, Direction::Read, out);
+            }
+            kind if kind == Want::Connections as u64 => {
+                if event.result >= 0 {
+                    // SAFETY: the kernel just opened it for this process, and nobody else knows its number.
+                    let accepted = unsafe { OwnedFd::from_raw_fd(event.result) };
+                    // A connection that broke while it waited has no peer: passed over, as accept(2) advises.
+                    if let Some(socket) = socket
+                        && let Ok(peer) = calls::peer_addr(event.result)
+                    {
+                        socket.connection(socket::fresh(accepted), peer, &mut self.stage, out);
+                    }
+                }
+                // An error is no connection's: the call that the next accept makes meets it again.
+                self.over(Event { result: 0, ..event }, socket, Direction::Read, out);
+            }
+            kind => {
+                let direction = match kind {
+                    kind if kind == Want::Writable as u64 => Direction::Write,
+                    kind if kind == Want::Readable as u64 => Direction::Read,
+                    _ => return Ok(()),
+                };
+                if event.result > 0
+                    && let Some(socket) = socket
+                {
+                    socket.edge(direction, event.result as u32, &mut self.stage, out);
+                }
+                self.over(Event { result: 0, ..event }, socket, direction, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a socket that its request has ended, if it has.
+    fn over(
+        &mut self,
+        event: Event,
+        socket: Option<&Socket>,
+        direction: Direction,
+        out: &mut Vec<Completion>,
+    ) {
+        if !event.more()
+            && let Some(socket) = socket
+        {
+            let told = [0, -libc::ECANCELED, -libc::ENOBUFS];
+            let error = (event.result < 0 && !told.contains(&event.result)).then_some(-event.result);
+            socket.ended(direction, error, &mut self.stage, out);
+        }
+    }
+
+    /// One look on the ring's own thread.
+    fn look(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        let full = out.len() + self.batch;
+        let limit = match wait {
+            Wait::Until(deadline) => Some(deadline - thread::now()),
+            Wait::No | Wait::Forever => None,
+        };
+        let may_block = wait != Wait::No && limit.is_none_or(|limit| !limit.is_zero());
+        let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
+        self.carry_out()?;
+        if block && !self.ring.has_events() {
+            self.ring.enter_and_wait(limit)?;
+        } else if self.ring.has_work() {
+            self.ring.enter()?;
+        }
+        self.collect(full, out)?;
+        if block {
+            self.outbox.take(&mut self.requests, out, full - out.len(), false);
+        }
+        Ok(())
+    }
+}
+
+impl Reap for UringReap {
+    fn attach(&mut self) -> io::Result<()> {
+        let here = thread::thread_id();
+        match self.owner {
+            Some(owner) if owner == here => return Ok(()),
+            Some(_) => self.move_here()?,
+            None => {}
+        }
+        self.ring.enable()?;
+        self.owner = Some(here);
+        self.watch_event()
+    }
+
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        if self.owner == Some(thread::thread_id()) {
+            self.look(wait, out)
+        } else {
+            self.look_from_elsewhere(wait, out)
+        }
+    }
+}
+
+impl UringReap {
+    /// Begins anew with a ring for another thread. Nothing is lost: what the old ring completed is collected first, and what
+    /// it had not taken is still the kernel's; a closed ring takes nothing more.
+    fn move_here(&mut self) -> io::Result<()> {
+        let fresh = Ring::new()?;
+        let mut out = Vec::new();
+        self.collect(usize::MAX, &mut out)?;
+        self.ring = fresh;
+        self.outbox.forget_watches();
+        self.requests.retain(|request| matches!(request, Request::Leave { .. }));
+        let sockets = self.outbox.registry().lock().all();
+        for fd in sockets {
+            if let Ok(socket) = Socket::of(&fd) {
+                socket.ended(Direction::Read, None, &mut self.stage, &mut out);
+                socket.ended(Direction::Write, None, &mut self.stage, &mut out);
+            }
+        }
+        self.outbox.stage_all(out.into_iter());
+        Ok(())
+    }
+}
+
+impl Drop for UringReap {
+    fn drop(&mut self) {
+        for fd in self.outbox.close() {
+            if let Ok(socket) = Socket::of(&fd) {
+                socket.orphan();
+            }
+        }
+    }
+}
