@@ -21,7 +21,7 @@ pub(crate) fn replay(args: &args::Replay) -> Result<(), Failure> {
         None => simulation.replay(&trace),
         Some(last) => {
             let (outcome, steps) = simulation.replay_steps(&trace);
-            let events: Vec<_> = steps.iter().filter(|step| !matches!(step.did, Did::Point(_))).collect();
+            let events: Vec<_> = steps.iter().filter(|step| !matches!(step.did, Did::Point(..))).collect();
             println!(
                 "the last {} of {} events:",
                 show::count(last.min(events.len()) as u64),

@@ -48,7 +48,10 @@ impl Telling<'_> {
             Some(shrunk) => (&shrunk.simulation, &shrunk.outcome.trace),
             None => (simulation, &outcome.trace),
         };
-        let _ = (simulation, trace);
+        match simulation.story(trace, false) {
+            Ok(story) => println!("\n{story}"),
+            Err(error) => println!("no story: {error}"),
+        }
         match replay_elsewhere(&path) {
             Ok(Some(1)) => println!("confirmed: a fresh process replayed it to the same failure"),
             Ok(code) => println!(

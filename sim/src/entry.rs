@@ -76,15 +76,19 @@ pub fn busy(span: Duration) {
 /// Cuts hosts `a` and `b` off from one another: what they send waits until [`heal`]. Panics if there is no such host, and outside a simulation.
 #[track_caller]
 pub fn partition(a: &str, b: &str) {
-    let (a, b) = pair(a, b);
-    here("pirn_sim::partition").world().cut(a, b);
+    let (first, second) = pair(a, b);
+    let world = here("pirn_sim::partition").world();
+    world.tell(|| format!("{a} and {b} are cut off from one another"));
+    world.cut(first, second);
 }
 
 /// Takes a [`partition`] back. Panics as that does.
 #[track_caller]
 pub fn heal(a: &str, b: &str) {
-    let (a, b) = pair(a, b);
-    here("pirn_sim::heal").world().heal(a, b);
+    let (first, second) = pair(a, b);
+    let world = here("pirn_sim::heal").world();
+    world.tell(|| format!("{a} and {b} see one another again"));
+    world.heal(first, second);
 }
 
 /// The power of a host fails and comes back, as far as its disk is concerned: what was synced is there, of the rest what
@@ -118,6 +122,21 @@ fn known(host: &str) -> u32 {
 fn pair(a: &str, b: &str) -> (u32, u32) {
     here("pirn_sim::partition").os_point();
     (known(a), known(b))
+}
+
+/// What [`say!`](crate::say) calls. On a thread that is not simulated it does nothing.
+#[track_caller]
+pub fn say(what: std::fmt::Arguments<'_>) {
+    if let Some(executor) = crate::thread::current() {
+        executor.say(what, std::panic::Location::caller());
+    }
+}
+
+/// Puts a line of the program's own into the story of a failure: `say!("client {n} read {seen}")`. It is also a point, where
+/// other threads may run: between two operations that are none, such as atomics of std, it lets the simulator look for a race. Does nothing on a thread that is not simulated.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::say(::core::format_args!($($text)*)) };
 }
 
 /// 64 random bits of the run: the same in every replay. Panics outside a simulation.

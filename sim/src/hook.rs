@@ -7,15 +7,41 @@ use pirn::sync::{Access, Ghost, Hook};
 use pirn::trace::Event;
 
 use crate::draw::Pending;
-use crate::report::Did;
+use crate::log::Did;
 use crate::thread::Executor;
 use crate::world::{Why, World};
 
 /// The access numbers of points that are no operation of `pirn::sync`.
+pub(crate) const SAY: u32 = 13;
 pub(crate) const SPIN: u32 = 14;
 pub(crate) const OS: u32 = 15;
 
+/// What comes after a point, for people.
+pub(crate) fn access_name(access: u32) -> &'static str {
+    const NAMES: [&str; 8] = [
+        "an atomic load",
+        "an atomic store",
+        "an atomic read-modify-write",
+        "a fence",
+        "a lock that is taken",
+        "a lock that is let go",
+        "a wait for a condition",
+        "a notification",
+    ];
+    match access {
+        SAY => "a word of the program's own",
+        SPIN => "a turn of a spin loop",
+        OS => "a call of the operating system",
+        other => NAMES.get(other as usize).copied().unwrap_or("an operation"),
+    }
+}
+
 impl Executor {
+    /// The point of [`crate::say!`].
+    pub(crate) fn say_point(&self, at: &'static Location<'static>) {
+        self.point_of(SAY, 0, false, at);
+    }
+
     /// A point, and where switching is allowed a choice.
     #[inline]
     fn point_of(&self, access: u32, address: usize, switches: bool, at: &'static Location<'static>) {

@@ -42,16 +42,18 @@ pub use self::choice::{Entry, Kind};
 pub use self::disk::Storage;
 pub use self::entry::{
     busy, crash_disk, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition,
-    random, rot_disk,
+    random, rot_disk, say,
 };
 pub use self::explore::{Explore, Failure, Progress, Ran, Report};
 pub use self::interpose::is_linked;
+pub use self::log::{Did, Leaving, Step};
 pub use self::options::{Faults, Network, Preempt, Sizes, Tso};
 pub use self::plan::Shard;
 pub use self::replay::{Fit, Mismatch, ReplayError};
-pub use self::report::{Did, Outcome, Step, Verdict};
+pub use self::report::{Outcome, Verdict};
 pub use self::shrink::{Measure, Shrink, Shrunk};
 pub use self::simulation::{Returned, Simulation};
+pub use self::story::{Line, Story, Turn};
 pub use self::strategy::Strategy;
 pub use self::summary::{Failed, Summary, SummaryError};
 pub use self::trace::{FORMAT, Trace, TraceError};
@@ -69,6 +71,7 @@ mod entry;
 mod explore;
 mod hook;
 mod interpose;
+mod log;
 mod net;
 mod options;
 mod os;
@@ -83,6 +86,7 @@ mod schedule;
 mod set;
 mod shrink;
 mod simulation;
+mod story;
 mod strategy;
 mod stream;
 mod summary;

@@ -1,11 +1,8 @@
 //! What came of a run: verdict, outcome, and who waits for what.
 
 use std::fmt::{self, Write};
-use std::panic::{self, Location};
+use std::panic;
 use std::sync::Once;
-
-use pirn::sync::Ghost;
-use pirn::trace::Event;
 
 use crate::check::Violation;
 use crate::thread::current;
@@ -92,40 +89,6 @@ pub struct Outcome {
     pub trace: Trace,
 }
 
-/// What a thread did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Did {
-    /// It reached a point: the operation of this place in the source comes next.
-    Point(&'static Location<'static>),
-    /// Its runtime emitted an event.
-    Event(Event),
-    /// Its runtime left a note for the checkers.
-    Note(Ghost),
-}
-
-/// One step of a run, see [`crate::Simulation::replay_steps`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The virtual time.
-    pub time_ns: u64,
-    /// The number of the thread.
-    pub thread: u32,
-    /// What it did.
-    pub did: Did,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>14.9} s  thread {:<3} ", self.time_ns as f64 / 1e9, self.thread)?;
-        match self.did {
-            Did::Point(at) => write!(f, "    {}:{}", at.file(), at.line()),
-            Did::Event(event) => write!(f, "{event:?}"),
-            Did::Note(note) => write!(f, "  {note:?}"),
-        }
-    }
-}
-
 impl World {
     /// Who waits for what, and who holds what.
     pub(crate) fn describe_threads(&self) -> String {
@@ -134,18 +97,7 @@ impl World {
             let state = match thread.state {
                 State::Finished => continue,
                 State::Ready => "runnable".to_owned(),
-                State::Blocked { why, until } => {
-                    let what = match why {
-                        Why::Address(_) => "waits for a lock or notification of the runtime".to_owned(),
-                        Why::Futex(_) => "waits for a user's lock, condition or thread wake-up".to_owned(),
-                        Why::Driver(driver) => format!("waits in {}", self.describe_driver(driver)),
-                        Why::Join(thread) => {
-                            format!("waits for the end of {}", self.threads[thread as usize].name)
-                        }
-                        Why::Busy => "sleeps or computes".to_owned(),
-                    };
-                    if until == u64::MAX { what } else { format!("{what} until {:.6} s", until as f64 / 1e9) }
-                }
+                State::Blocked { why, until } => self.describe_wait(why, until),
             };
             let _ = write!(text, "  thread {number} {}: {state}", thread.name);
             if let Some(at) = thread.at {
@@ -167,6 +119,18 @@ impl World {
             }
         }
         text
+    }
+
+    /// What a thread waits for.
+    pub(crate) fn describe_wait(&self, why: Why, until: u64) -> String {
+        let what = match why {
+            Why::Address(_) => "waits for a lock or notification of the runtime".to_owned(),
+            Why::Futex(_) => "waits for a user's lock, condition or thread wake-up".to_owned(),
+            Why::Driver(driver) => format!("waits in {}", self.describe_driver(driver)),
+            Why::Join(thread) => format!("waits for the end of {}", self.threads[thread as usize].name),
+            Why::Busy => "sleeps or computes".to_owned(),
+        };
+        if until == u64::MAX { what } else { format!("{what} until {:.6} s", until as f64 / 1e9) }
     }
 
     /// The other threads that wait for the same thing.

@@ -4,9 +4,10 @@ use std::fmt;
 
 use crate::choice::{Entry, Source};
 use crate::draw::Draw;
+use crate::log::{Log, Step};
 use crate::options::Options;
 use crate::replay::{Fit, Follow, Mismatch, ReplayError};
-use crate::report::{Outcome, Step};
+use crate::report::Outcome;
 use crate::rng::Rng;
 use crate::simulation::{Simulation, lease};
 use crate::thread::Lease;
@@ -15,14 +16,14 @@ use crate::trace::{Summary, Trace};
 impl Simulation {
     /// Replays a trace strictly: any difference is an error that names the first thing that differs.
     pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
-        self.replay_on(&lease(), trace, false)
+        self.replay_on(&lease(), trace, None)
     }
 
-    /// The same, with every step of the run, up to the first that differs.
+    /// The same, with the steps of the run (the last million at most), up to the first that differs.
     pub fn replay_steps(&self, trace: &Trace) -> (Result<Outcome, ReplayError>, Vec<Step>) {
         let lease = lease();
-        let outcome = self.replay_on(&lease, trace, true);
-        (outcome, lease.executor().world().log.take().unwrap_or_default())
+        let outcome = self.replay_on(&lease, trace, Some(Log::default()));
+        (outcome, lease.executor().world().log.take().unwrap_or_default().steps.into())
     }
 
     /// Replays a trace as far as it fits, for one that was recorded before a change to pirn or the program: each recorded
@@ -47,7 +48,7 @@ impl Simulation {
         lease.executor().beat.seed(trace.seed());
         let options = trace.header.options.clone();
         let draw = Draw::new(options.walk, Rng::new(seed, 1));
-        self.execute_from(&lease, options, Source::Follow(Follow::prefix(trace, count, draw)), false);
+        self.execute_from(&lease, options, Source::Follow(Follow::prefix(trace, count, draw)), None);
         let world = lease.executor().world();
         let fit = match &world.source {
             Source::Follow(follow) => follow.fit(),
@@ -65,7 +66,7 @@ impl Simulation {
         entries: Vec<Entry>,
     ) -> (Outcome, Fit) {
         lease.executor().beat.seed(seed);
-        self.execute_from(lease, options, Source::Follow(Follow::guided(entries)), false);
+        self.execute_from(lease, options, Source::Follow(Follow::guided(entries)), None);
         let fit = match &lease.executor().world().source {
             Source::Follow(follow) => follow.fit(),
             Source::Draw(_) => Fit::default(),
@@ -73,7 +74,12 @@ impl Simulation {
         (self.outcome(lease, seed), fit)
     }
 
-    fn replay_on(&self, lease: &Lease, trace: &Trace, log: bool) -> Result<Outcome, ReplayError> {
+    pub(crate) fn replay_on(
+        &self,
+        lease: &Lease,
+        trace: &Trace,
+        log: Option<Log>,
+    ) -> Result<Outcome, ReplayError> {
         self.fits(trace, true)?;
         let options = trace.header.options.clone();
         lease.executor().beat.seed(trace.seed());

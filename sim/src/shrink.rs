@@ -203,7 +203,7 @@ impl Shrinker<'_> {
             bounded.max_points = bounded.max_points.min(4 * self.best.measure.points.max(100_000));
         }
         self.lease.executor().beat.seed(self.best.seed);
-        simulation.execute_from(&self.lease, bounded, Source::Follow(Follow::guided(entries)), false);
+        simulation.execute_from(&self.lease, bounded, Source::Follow(Follow::guided(entries)), None);
         let Some(measure) = self.failed() else { return false };
         if measure.cmp(&self.best.measure) != Ordering::Less {
             return false;

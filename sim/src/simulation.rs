@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::choice::Source;
 use crate::disk::Storage;
+use crate::log::Log;
 use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Tso};
 use crate::plan::Plan;
 use crate::report::{Outcome, Verdict};
@@ -225,11 +226,11 @@ impl Simulation {
     /// Runs once, on `lease`, whose world holds what came of it.
     pub(crate) fn execute(&self, lease: &Lease, seed: u64, options: Options, plan: Plan) {
         let source = Source::draw(&options, seed, plan);
-        self.execute_from(lease, options, source, false);
+        self.execute_from(lease, options, source, None);
     }
 
     /// The same, with choices from elsewhere.
-    pub(crate) fn execute_from(&self, lease: &Lease, options: Options, source: Source, log: bool) {
+    pub(crate) fn execute_from(&self, lease: &Lease, options: Options, source: Source, log: Option<Log>) {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only has to differ.
         let run = 1 + RUNS.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +241,7 @@ impl Simulation {
         );
         let executor = lease.executor();
         executor.begin(run, options, source);
-        executor.world().log = log.then(Vec::new);
+        executor.world().log = log;
         for (name, main) in &self.hosts {
             executor.add_host(name, Arc::clone(main));
         }

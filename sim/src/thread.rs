@@ -267,7 +267,11 @@ impl Executor {
         }
         self.aside(|world| {
             world.finish_thread();
-            world.next = world.pick();
+            let next = world.pick();
+            if next != NONE && world.log.is_some() {
+                world.log_leaving(next);
+            }
+            world.next = next;
         });
     }
 
@@ -362,6 +366,10 @@ impl Executor {
     pub(crate) fn switch_to(&self, next: u32) {
         let world = self.world();
         if next != world.current {
+            if next != NONE && world.log.is_some() {
+                self.aside(|world| world.log_leaving(next));
+            }
+            let world = self.world();
             world.next = next;
             self.suspend();
         }

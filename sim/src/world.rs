@@ -10,10 +10,11 @@ use crate::choice::{Entry, Key, Kind, Source, offer};
 use crate::clock::Queue;
 use crate::disk::{Disk, Open};
 use crate::driver::Driver;
+use crate::log::{Did, Log};
 use crate::net::Net;
 use crate::options::{Options, Preempt};
 use crate::replay::{Fit, Mismatch};
-use crate::report::{Did, Step, Verdict};
+use crate::report::Verdict;
 use crate::rng::mix;
 use crate::set::Set;
 use crate::tso::Buffers;
@@ -133,7 +134,7 @@ pub(crate) struct World {
     pub(crate) files: Vec<Open>,
     pub(crate) drivers: Vec<Driver>,
     /// What happened so far, if that was asked for.
-    pub(crate) log: Option<Vec<Step>>,
+    pub(crate) log: Option<Log>,
 }
 
 impl World {
@@ -308,7 +309,11 @@ impl World {
     pub(crate) fn record(&mut self, key: Key, kind: Kind, offer: u32, pick: u32) {
         let Key { thread, event, point, nth } = key;
         self.seen_choices |= 1 << kind as u8;
-        self.entries.push(Entry { thread, event, point, nth, kind, offer, pick });
+        let entry = Entry { thread, event, point, nth, kind, offer, pick };
+        self.entries.push(entry);
+        if self.log.is_some() {
+            self.log_choice(entry);
+        }
     }
 
     /// What the followed trace picks here: 0, the default, where it says nothing. A difference may have ended the run.
@@ -399,7 +404,7 @@ impl World {
         me.since = me.since.wrapping_add(1);
         me.asked = 0;
         if self.log.is_some() {
-            self.log(Did::Point(at));
+            self.log(Did::Point(at, crate::hook::access_name(access)));
         }
         if self.points.is_multiple_of(DIGEST_POINTS) {
             self.digest();
@@ -434,14 +439,6 @@ impl World {
         self.computed += 1;
         self.pass(COMPUTE_NS * (2 * self.computed - 1));
         self.computed_until = self.now;
-    }
-
-    /// Writes down what the running thread did, if that was asked for.
-    pub(crate) fn log(&mut self, did: Did) {
-        let (time_ns, thread) = (self.now, self.current);
-        if let Some(log) = &mut self.log {
-            log.push(Step { time_ns, thread, did });
-        }
     }
 
     /// Something of the world's own enters the digest of the events.

@@ -20,6 +20,7 @@ use pirn::sync::Ghost;
 use pirn::trace::{Event, Place};
 
 pub use self::limits::Limits;
+pub use self::rules::rule;
 pub use self::violation::{NAMES, Violation};
 use self::{
     fairness::Fairness, ops::Ops, rings::Ring, shutdown::Shutdown, sleep::Sleep, tasks::Places,
@@ -34,6 +35,7 @@ mod liveness;
 mod ops;
 mod places;
 mod rings;
+mod rules;
 mod shutdown;
 mod sleep;
 mod tasks;
