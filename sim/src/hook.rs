@@ -7,7 +7,7 @@ use pirn::sync::{Access, Ghost, Hook};
 use pirn::trace::Event;
 
 use crate::draw::Pending;
-use crate::log::Did;
+use crate::log::{Did, Leaving};
 use crate::thread::Executor;
 use crate::world::{Why, World};
 
@@ -62,7 +62,10 @@ impl Executor {
 
     #[inline(never)]
     fn switch(&self, next: u32) {
-        self.aside(check_step);
+        self.aside(|world| {
+            check_step(world);
+            world.leaves(next, |_| Leaving::Stopped);
+        });
         self.settle();
         self.switch_to(next);
     }
@@ -158,7 +161,11 @@ impl Hook for Executor {
         let world = self.world();
         world.count(SPIN, at);
         self.beat.point(world.points, world.current, at);
-        let next = self.aside(World::spin);
+        let next = self.aside(|world| {
+            let next = world.spin();
+            world.leaves(next, |_| Leaving::Waits("spins until others have run".into()));
+            next
+        });
         self.settle();
         self.switch_to(next);
         // Time passes in a spin loop: what the thread stored before becomes visible.

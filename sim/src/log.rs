@@ -10,7 +10,7 @@ use pirn::trace::Event;
 
 use crate::choice::{Entry, Kind};
 use crate::thread::Executor;
-use crate::world::{State, World};
+use crate::world::{NONE, World};
 
 /// Steps that are kept, the last ones: about 100 MB.
 const MOST_STEPS: usize = 1_000_000;
@@ -118,15 +118,13 @@ impl World {
         }
     }
 
-    /// The running thread makes room for `next`.
-    #[cold]
-    pub(crate) fn log_leaving(&mut self, next: u32) {
-        let leaving = match self.threads[self.current as usize].state {
-            State::Ready => Leaving::Stopped,
-            State::Blocked { why, until } => Leaving::Waits(self.describe_wait(why, until)),
-            State::Finished => Leaving::Ended,
-        };
-        self.log(Did::Leaves(next, leaving));
+    /// The running thread makes room for another one, if `next` is one.
+    #[inline]
+    pub(crate) fn leaves(&mut self, next: u32, leaving: impl FnOnce(&Self) -> Leaving) {
+        if self.log.is_some() && next != NONE && next != self.current {
+            let leaving = leaving(self);
+            self.log(Did::Leaves(next, leaving));
+        }
     }
 
     /// A recorded choice; who runs next is told by the switch itself.

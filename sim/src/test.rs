@@ -1,16 +1,20 @@
 //! What `#[pirn_sim::test]` expands to.
 //!
-//! From the environment: `PIRN_SEED=S` runs that one seed, `PIRN_SEEDS=N` replaces the number of seeds, `PIRN_TRACE=file` replays that trace strictly,
-//! `PIRN_TRACE_DIR=folder` says where the traces of failures go (default: `target/pirn-traces`).
+//! From the environment: `PIRN_SEED=S` runs that one seed, `PIRN_SEEDS=N` replaces the number of seeds, `PIRN_TRACE=file` replays that trace strictly
+//! (with `PIRN_REPLAY=guided` what of it still fits), `PIRN_TRACE_DIR=folder` says where the traces of failures go (default: `target/pirn-traces`),
+//! `PIRN_SHRINK=S` how many seconds a failure may be shrunk (default: 5; 0: not at all).
 
 use std::env;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::explore::Explore;
 use crate::options::{Faults, Preempt, Tso};
 use crate::report::Outcome;
+use crate::shrink::Shrink;
 use crate::simulation::{Returned, Simulation};
 use crate::strategy::Strategy;
 use crate::trace::Trace;
@@ -129,7 +133,7 @@ where
         let doubt = failure.confirmed.err().map_or(String::new(), |why| {
             format!("\nThe failure did not replay: {why}. Something that executions share (a global variable?) reaches the program.")
         });
-        panic!("{}{doubt}", describe(name, &failure.outcome, report.executions));
+        panic!("{}{doubt}", describe(&simulation, &failure.outcome, report.executions));
     }
 }
 
@@ -148,44 +152,85 @@ fn replay(simulation: &Simulation, path: &Path) {
         eprintln!("PIRN_TRACE is a trace of `{}`: `{}` is skipped", trace.program(), simulation.name());
         return;
     }
-    match simulation.replay(&trace) {
+    let guided = match env::var("PIRN_REPLAY").as_deref() {
+        Ok("guided") => true,
+        Ok("strict") | Err(_) => false,
+        Ok(other) => panic!("PIRN_REPLAY is `{other}`: it takes strict or guided"),
+    };
+    let replayed = match guided {
+        true => simulation.replay_guided(&trace).map(|(outcome, fit)| {
+            eprintln!("{}: guided, {fit}", path.display());
+            outcome
+        }),
+        false => simulation.replay(&trace),
+    };
+    match replayed {
         Ok(outcome) if outcome.verdict.is_pass() => {}
         Ok(outcome) => panic!(
-            "{} replayed to the same failure (seed {}, digest {:#018x})\n{}",
+            "{} replayed to {} (seed {}, digest {:#018x})\n{}",
             path.display(),
+            if guided { "a failure" } else { "the same failure" },
             outcome.seed,
             outcome.digest,
-            outcome.verdict
+            story(simulation, &outcome)
         ),
-        Err(error) => panic!("{}: {error}", path.display()),
+        Err(error) => panic!("{}: {error} (PIRN_REPLAY=guided)", path.display()),
     }
 }
 
-fn describe(name: &str, outcome: &Outcome, executions: u64) -> String {
+/// What happened, or at least how it ended.
+fn story(simulation: &Simulation, outcome: &Outcome) -> String {
+    match simulation.story(&outcome.trace, env::var_os("PIRN_FULL").is_some()) {
+        Ok(story) => story.to_string(),
+        Err(error) => format!("{}\n(no story: {error})", outcome.verdict),
+    }
+}
+
+/// Writes the trace as it was found and as it was shrunk, tells the story, and says how to see it again.
+fn describe(simulation: &Simulation, outcome: &Outcome, executions: u64) -> String {
+    let name = simulation.name();
     let test = name.split_once("::").map_or(name, |(_, test)| test);
     let package = env::var("CARGO_PKG_NAME").map_or(String::new(), |package| format!(" -p {package}"));
-    let saved = folder().join(format!("{}-{}.json", test.replace("::", "-"), outcome.seed));
-    let how = match outcome.trace.save(&saved) {
-        Ok(()) => {
-            let saved = saved.canonicalize().unwrap_or(saved);
-            format!(
-                "trace:   {}\nreplay:  PIRN_TRACE='{}' cargo test{package} '{test}' -- --exact",
-                saved.display(),
-                saved.display()
-            )
-        }
-        Err(error) => format!(
-            "trace:   not written to {}: {error}\nreplay:  PIRN_SEED={} cargo test{package} '{test}' -- --exact",
-            saved.display(),
-            outcome.seed
-        ),
-    };
-    format!(
-        "a simulated execution failed\nseed:    {} (execution {executions})\noptions: {}\nverdict: {}\n{how}\n",
+    let limit = Duration::from_secs(number("PIRN_SHRINK").unwrap_or(5));
+    let whole = save(test, "", outcome);
+    let mut text = format!(
+        "a simulated execution failed\nseed:    {} (execution {executions})\noptions: {}\nverdict: {}\n",
         outcome.seed,
         outcome.trace.options(),
         outcome.verdict
-    )
+    );
+    let (told, saved) = if limit.is_zero() {
+        (outcome.clone(), whole)
+    } else {
+        let shrunk = simulation.shrink(outcome, Shrink { limit, ..Shrink::default() });
+        let _ = writeln!(text, "shrunk:  to {}\n         from {}", shrunk.to, shrunk.from);
+        let saved = save(test, "-shrunk", &shrunk.outcome);
+        if let Ok(whole) = whole {
+            let _ = writeln!(text, "whole:   {}", whole.display());
+        }
+        (shrunk.outcome, saved)
+    };
+    let _ = writeln!(text, "\n{}", story(simulation, &told));
+    let how = match saved {
+        Ok(saved) => format!(
+            "trace:   {}\nreplay:  PIRN_TRACE='{}' cargo test{package} '{test}' -- --exact",
+            saved.display(),
+            saved.display()
+        ),
+        Err(error) => format!(
+            "trace:   {error}\nreplay:  PIRN_SEED={} cargo test{package} '{test}' -- --exact",
+            outcome.seed
+        ),
+    };
+    text + &how + "\n"
+}
+
+fn save(test: &str, ending: &str, outcome: &Outcome) -> Result<PathBuf, String> {
+    let path = folder().join(format!("{}-{}{ending}.json", test.replace("::", "-"), outcome.seed));
+    match outcome.trace.save(&path) {
+        Ok(()) => Ok(path.canonicalize().unwrap_or(path)),
+        Err(error) => Err(format!("not written to {}: {error}", path.display())),
+    }
 }
 
 /// Where traces go: the variable, else `target/pirn-traces` of the package or workspace.

@@ -20,6 +20,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use pirn::sync::{Hook, enter_hook, mark_process_simulated, swap_context};
 
 use crate::choice::Source;
+use crate::log::Leaving;
 use crate::options::Options;
 use crate::report::Verdict;
 use crate::tls::{Block, Image, SEPARATE};
@@ -268,9 +269,7 @@ impl Executor {
         self.aside(|world| {
             world.finish_thread();
             let next = world.pick();
-            if next != NONE && world.log.is_some() {
-                world.log_leaving(next);
-            }
+            world.leaves(next, |_| Leaving::Ended);
             world.next = next;
         });
     }
@@ -366,10 +365,6 @@ impl Executor {
     pub(crate) fn switch_to(&self, next: u32) {
         let world = self.world();
         if next != world.current {
-            if next != NONE && world.log.is_some() {
-                self.aside(|world| world.log_leaving(next));
-            }
-            let world = self.world();
             world.next = next;
             self.suspend();
         }
@@ -396,7 +391,9 @@ impl Executor {
     pub(crate) fn block(&self, why: Why, until: u64, bits: u32) -> bool {
         let next = self.aside(|world| {
             world.block(why, until, bits);
-            world.pick()
+            let next = world.pick();
+            world.leaves(next, |world| Leaving::Waits(world.describe_wait(why, until)));
+            next
         });
         self.switch_to(next);
         self.world().me().woken

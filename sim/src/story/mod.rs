@@ -202,7 +202,12 @@ impl Teller {
             Did::Chose(entry) => {
                 Line::new(phrase::choice(entry), everything(phrase::weigh_choice(entry)), at, number)
             }
-            Did::Said(text, place) => Line::new(format!("\"{text}\""), Weight::Always, *place, number),
+            Did::Said(text, Some(place)) => {
+                let mut line = Line::new(format!("says: {text}"), Weight::Always, None, number);
+                line.place = Some(Place::from(*place).to_string());
+                line
+            }
+            Did::Said(text, None) => Line::new(format!("world: {text}"), Weight::Always, None, number),
             Did::Leaves(_, leaving) => {
                 let (what, weight) = match leaving {
                     Leaving::Stopped => ("is stopped here".to_owned(), Weight::Always),
@@ -259,7 +264,7 @@ impl Teller {
             Verdict::Pass => return,
             Verdict::Violation(violation) => format!("here {} is broken", violation.invariant),
             Verdict::Panic(text) => {
-                let text = text.lines().next().unwrap_or_default();
+                let text = text.lines().map(str::trim).collect::<Vec<_>>().join("; ");
                 text.split_once(" panicked: ")
                     .map_or_else(|| text.to_owned(), |(_, what)| format!("panics: {what}"))
             }
@@ -355,25 +360,31 @@ impl Teller {
                 _ => {}
             }
         }
+        let program = self.about == About::Program;
         for turn in &mut self.turns {
-            let stops = turn.end.is_some();
-            let lines = turn.lines.len();
-            for (n, line) in turn.lines.iter_mut().chain(&mut turn.end).enumerate() {
+            for line in turn.lines.iter_mut().chain(&mut turn.end) {
                 let user = stacks.get(&line.step).and_then(|stack| place::of_user(stack));
                 let core = line.at.map(Place::from);
-                let stopped = points.get(&line.step);
-                if let Some(before) = stopped {
-                    line.what = format!("is stopped before {before}");
-                    if let (Some(user), Some(core)) = (&user, &core) {
-                        line.what += &format!(" inside the runtime ({core})");
-                        let _ = user;
-                    }
+                if let Some(before) = points.get(&line.step) {
+                    line.what = match (&user, &core, program) {
+                        (Some(_), Some(core), true) => {
+                            format!("is stopped inside the runtime, before {before} ({core})")
+                        }
+                        (Some(user), Some(_), false) => {
+                            format!("is stopped before {before}, called at {user}")
+                        }
+                        _ => format!("is stopped before {before}"),
+                    };
+                    let told = if program { user.or(core) } else { core };
+                    line.code = told.as_ref().and_then(|place| sources.line(place));
+                    line.place = told.map(|place| place.to_string());
+                } else if line.step == usize::MAX {
+                    line.code = core.as_ref().and_then(|place| sources.line(place));
+                    line.place = core.map(|place| place.to_string());
+                } else if line.place.is_none() && !line.what.starts_with("waits ") {
+                    // The user's own line says more; the core's own is noise in the story of a program.
+                    line.place = user.or(core.filter(|_| !program)).map(|place| place.to_string());
                 }
-                let place = user.or(core);
-                if stopped.is_some() || stops && n == lines && line.at.is_some() {
-                    line.code = place.as_ref().and_then(|place| sources.line(place));
-                }
-                line.place = place.map(|place| place.to_string());
             }
         }
     }
@@ -416,11 +427,10 @@ impl fmt::Display for Story {
             writeln!(f, "what must hold  {id}, {name}: {rule}")?;
         }
         writeln!(f, "what was found  {}", self.found.replace('\n', "\n                "))?;
-        write!(f, "how it came about")?;
+        writeln!(f, "how it came about, turn by turn of the threads; > says how a turn ended")?;
         if self.left_out > 0 {
-            write!(f, " ({} steps that matter less are left out)", self.left_out)?;
+            writeln!(f, "  ({} steps that matter less are left out)", self.left_out)?;
         }
-        writeln!(f)?;
         let width = self
             .turns
             .iter()

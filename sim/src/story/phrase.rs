@@ -120,7 +120,6 @@ pub(super) fn weigh_note(about: About, note: &Ghost) -> Weight {
         (About::Rings, RingPublish { .. }) => Little,
         (About::Timers, WheelNext { .. } | TokenGive { .. } | TokenTake { .. }) => Much,
         (About::Ops, HoldTake { .. } | HoldFree { .. }) => Little,
-        (About::Task(Some(task)), BitSet { task: of } | BitClear { task: of }) if task == *of => Much,
         _ => Never,
     }
 }

@@ -28,21 +28,23 @@ impl std::fmt::Display for Place {
 /// The innermost frame of a stack that is neither the runtime's, nor the simulator's, nor a library's. None: there is none,
 /// or the program has no debug information.
 pub(super) fn of_user(stack: &Backtrace) -> Option<Place> {
-    let text = stack.to_string();
-    let mut symbol = "";
+    of_user_in(&stack.to_string())
+}
+
+/// The same, from the text of a stack: lines `12: symbol`, each followed by `at file:line:column` if that is known.
+fn of_user_in(text: &str) -> Option<Place> {
     for line in text.lines().map(str::trim) {
         let Some(at) = line.strip_prefix("at ") else {
-            symbol = line;
+            let symbol = line.split_once(": ").map_or(line, |(_, symbol)| symbol);
+            let name = symbol.split('<').find(|part| !part.is_empty()).unwrap_or(symbol);
+            let name = name.trim_end_matches("::").rsplit("::").next().unwrap_or(name);
             // What lies further out has called the runtime and has nothing to do with this step.
-            if symbol.contains("::block_on")
-                || symbol.contains("::run_host")
-                || symbol.contains("::run_thread")
-            {
+            if matches!(name, "block_on" | "run_host" | "run_thread") {
                 return None;
             }
             continue;
         };
-        // "file:line:column", where the file may hold colons.
+        // The file may hold colons.
         let mut parts = at.rsplitn(3, ':');
         let (Some(_), Some(line), Some(file)) = (parts.next(), parts.next(), parts.next()) else { continue };
         let Ok(line) = line.parse() else { continue };
@@ -50,7 +52,6 @@ pub(super) fn of_user(stack: &Backtrace) -> Option<Place> {
             return Some(Place { file: short(file), line });
         }
     }
-    let _ = symbol;
     None
 }
 
@@ -110,6 +111,19 @@ mod tests {
         assert!(line.is_some_and(|line| line.contains("Location::caller()")), "{place}");
         let nowhere = Place { file: "no/such/file.rs".into(), line: 3 };
         assert_eq!(Sources::default().line(&nowhere), None);
+    }
+
+    #[test]
+    fn the_user_s_frame_is_the_innermost_one_below_the_runtime() {
+        let core = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/spawn.rs").replace("/sim/..", "");
+        let inside = format!(
+            "0: wake\n at {core}:3:1\n 1: work\n at /program/src/a.rs:7:9\n 2: main\n at /program/src/b.rs:8:1"
+        );
+        assert_eq!(of_user_in(&inside).map(|place| place.to_string()), Some("/program/src/a.rs:7".into()));
+        let outside = format!(
+            "0: park\n at {core}:3:1\n 1: pirn::runtime::block_on<x::y>\n at {core}:9:9\n 2: main\n at /program/src/b.rs:8:1"
+        );
+        assert_eq!(of_user_in(&outside), None);
     }
 
     #[test]
