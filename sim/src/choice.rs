@@ -77,6 +77,10 @@ impl Kind {
         Self::Reset,
         Self::Partition,
         Self::Listener,
+        Self::Disk,
+        Self::Cold,
+        Self::Fail,
+        Self::Crash,
     ];
 
     /// Its name in traces.

@@ -16,6 +16,9 @@ pub(crate) const SAY: u32 = 13;
 pub(crate) const SPIN: u32 = 14;
 pub(crate) const OS: u32 = 15;
 
+/// What comes after the point of a [`crate::say!`].
+pub(crate) const AFTER_SAY: &str = "it goes on";
+
 /// What comes after a point, for people.
 pub(crate) fn access_name(access: u32) -> &'static str {
     const NAMES: [&str; 8] = [
@@ -29,7 +32,7 @@ pub(crate) fn access_name(access: u32) -> &'static str {
         "a notification",
     ];
     match access {
-        SAY => "a word of the program's own",
+        SAY => AFTER_SAY,
         SPIN => "a turn of a spin loop",
         OS => "a call of the operating system",
         other => NAMES.get(other as usize).copied().unwrap_or("an operation"),

@@ -140,10 +140,10 @@ impl Executor {
     /// See [`crate::say!`]. The text is made in every run, read or not: what the program's own formatting does is part of the run.
     pub(crate) fn say(&self, what: fmt::Arguments<'_>, at: &'static Location<'static>) {
         let text = what.to_string();
-        self.say_point(at);
         let world = self.world();
         if world.log.is_some() {
             world.log(Did::Said(text, Some(at)));
         }
+        self.say_point(at);
     }
 }

@@ -10,6 +10,7 @@ use std::panic::Location;
 use self::phrase::{About, Weight};
 use self::place::{Place, Sources};
 use crate::check::rule;
+use crate::hook::AFTER_SAY;
 use crate::log::{Did, Leaving, Log, Step};
 use crate::replay::ReplayError;
 use crate::report::Verdict;
@@ -367,6 +368,7 @@ impl Teller {
                 let core = line.at.map(Place::from);
                 if let Some(before) = points.get(&line.step) {
                     line.what = match (&user, &core, program) {
+                        _ if *before == AFTER_SAY => "is stopped right after that".to_owned(),
                         (Some(_), Some(core), true) => {
                             format!("is stopped inside the runtime, before {before} ({core})")
                         }
@@ -376,7 +378,9 @@ impl Teller {
                         _ => format!("is stopped before {before}"),
                     };
                     let told = if program { user.or(core) } else { core };
-                    line.code = told.as_ref().and_then(|place| sources.line(place));
+                    if *before != AFTER_SAY {
+                        line.code = told.as_ref().and_then(|place| sources.line(place));
+                    }
                     line.place = told.map(|place| place.to_string());
                 } else if line.step == usize::MAX {
                     line.code = core.as_ref().and_then(|place| sources.line(place));

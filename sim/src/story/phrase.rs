@@ -349,6 +349,10 @@ pub(super) fn choice(entry: &Entry) -> String {
         Kind::Reset => "the connection is reset",
         Kind::Partition => "two hosts lose sight of one another",
         Kind::Listener => "another listener gets the connection",
+        Kind::Disk => "a file operation takes longer than usual",
+        Kind::Cold => "what a file operation asks for is no longer in memory",
+        Kind::Fail => "a file operation fails",
+        Kind::Crash => "a loss of power leaves other bytes on the disk than were written",
         Kind::Switch | Kind::Next => "another thread runs",
         #[allow(unreachable_patterns, reason = "kinds of choices grow")]
         _ => return format!("fault: {} falls on option {}", entry.kind.name(), entry.pick),
@@ -358,7 +362,10 @@ pub(super) fn choice(entry: &Entry) -> String {
 
 /// Whether a choice is a mere matter of timing.
 pub(super) fn is_mild(kind: Kind) -> bool {
-    matches!(kind, Kind::Waiter | Kind::Order | Kind::Count | Kind::Inline | Kind::Spurious)
+    matches!(
+        kind,
+        Kind::Waiter | Kind::Order | Kind::Count | Kind::Inline | Kind::Spurious | Kind::Disk | Kind::Cold
+    )
 }
 
 /// How much a choice matters.
