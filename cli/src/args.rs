@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Explore(Explore),
     /// Add the summaries of a sweep's shards up.
     Merge(Merge),
-    /// Run a recorded trace again, strictly: any difference is an error.
+    /// Run a recorded trace again (any difference is an error) and walk through it.
     Replay(Replay),
     /// Say what this machine offers and what Pirn will use.
     Doctor,
@@ -140,9 +140,24 @@ pub(crate) struct Replay {
     /// Show the last N events and notes of the run, also when it differs from the recording.
     #[arg(long, value_name = "N")]
     pub(crate) events: Option<usize>,
+    /// Stop after this event: its number, as `--events` shows it, or its name for the first one of that name.
+    #[arg(long, value_name = "EVENT")]
+    pub(crate) until: Option<String>,
+    /// Show who runs, who waits for what and where the tasks are, after `--until` or at the end.
+    #[arg(long)]
+    pub(crate) state: bool,
+    /// Tell every event and note, not only those that matter.
+    #[arg(long)]
+    pub(crate) full: bool,
     /// Take each recorded choice where it is on offer and the default elsewhere: for a trace of older code.
-    #[arg(long, conflicts_with = "events")]
+    #[arg(long, conflicts_with_all = ["events", "until", "state", "prefix"])]
     pub(crate) guided: bool,
+    /// Follow the first N recorded choices as long as they fit, then explore.
+    #[arg(long, value_name = "N", conflicts_with_all = ["events", "until", "state"])]
+    pub(crate) prefix: Option<usize>,
+    /// The seed with which `--prefix` goes on.
+    #[arg(long, value_name = "S", default_value_t = 0, requires = "prefix")]
+    pub(crate) seed: u64,
 }
 
 /// A workload, by name.

@@ -40,7 +40,7 @@ impl Telling<'_> {
                 if let Err(failure) = save(&shrunk.outcome.trace, &path) {
                     return failure;
                 }
-                println!("shrunk: {}", path.display());
+                println!("shrunk trace: {}", path.display());
                 (Some(shrunk), path)
             }
         };

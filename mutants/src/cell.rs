@@ -181,7 +181,7 @@ fn kill(how: &How<'_>, workload: &str, tso: bool, schedules: u64, text: &str) ->
         "violation" => message.split_whitespace().next().unwrap_or_default().to_owned(),
         other => other.to_owned(),
     };
-    let is_switch = |choice: &&Value| matches!(choice[3].as_str(), Some("switch" | "next"));
+    let is_switch = |choice: &&Value| matches!(choice[4].as_str(), Some("switch" | "next"));
     let switches = trace["choices"].as_array().map(|choices| choices.iter().filter(is_switch).count() as u64);
     let replay = Command::new(how.pirn).arg("replay").arg(path).stdin(Stdio::null()).output();
     let replays = replay.is_ok_and(|output| output.status.code() == Some(1));

@@ -225,5 +225,8 @@ impl World {
         if let Err(violation) = self.hosts[host].checker.event(thread, now, event) {
             self.violated(violation);
         }
+        if self.log.is_some() {
+            self.stop_here();
+        }
     }
 }

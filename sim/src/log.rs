@@ -9,6 +9,7 @@ use pirn::sync::Ghost;
 use pirn::trace::Event;
 
 use crate::choice::{Entry, Kind};
+use crate::report::Verdict;
 use crate::thread::Executor;
 use crate::world::{NONE, World};
 
@@ -48,6 +49,8 @@ pub enum Leaving {
 /// One step of a run, see [`crate::Simulation::replay_steps`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
+    /// How many events the run has emitted, this one included if it is one.
+    pub event: u64,
     /// The virtual time.
     pub time_ns: u64,
     /// The number of the thread.
@@ -58,7 +61,11 @@ pub struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>14.9} s  thread {:<3} ", self.time_ns as f64 / 1e9, self.thread)?;
+        match &self.did {
+            Did::Event(_) => write!(f, "{:>7}", self.event)?,
+            _ => write!(f, "{:7}", "")?,
+        }
+        write!(f, " {:>14.9} s  thread {:<3} ", self.time_ns as f64 / 1e9, self.thread)?;
         match &self.did {
             Did::Point(at, what) => write!(f, "    {}:{}, {what}", at.file(), at.line()),
             Did::Event(event) => write!(f, "{event:?}"),
@@ -81,6 +88,9 @@ pub(crate) struct Log {
     /// From this step on the stacks of events and switches are kept, with the numbers of their steps.
     pub(crate) stacks_from: Option<usize>,
     pub(crate) stacks: Vec<(usize, Backtrace)>,
+    /// The number of the event after which the run ends, and the state it was in then.
+    pub(crate) stop_at: Option<u64>,
+    pub(crate) state: Option<String>,
 }
 
 impl Log {
@@ -105,9 +115,20 @@ impl Log {
 impl World {
     /// Writes down what the running thread did, if that was asked for. Stacks are those of the caller.
     pub(crate) fn log(&mut self, did: Did) {
-        let (time_ns, thread) = (self.now, self.current);
+        let (event, time_ns, thread) = (self.events, self.now, self.current);
         if let Some(log) = &mut self.log {
-            log.push(Step { time_ns, thread, did });
+            log.push(Step { event, time_ns, thread, did });
+        }
+    }
+
+    /// Ends the run after the event that was asked for, with a description of the state it is in.
+    pub(crate) fn stop_here(&mut self) {
+        if self.log.as_ref().is_some_and(|log| log.stop_at == Some(self.events)) {
+            let state = self.describe_threads();
+            if let Some(log) = &mut self.log {
+                log.state = Some(state);
+            }
+            self.fail(Verdict::Unsupported("stopped, as asked for".to_owned()));
         }
     }
 

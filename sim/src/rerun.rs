@@ -26,6 +26,19 @@ impl Simulation {
         (outcome, lease.executor().world().log.take().unwrap_or_default().steps.into())
     }
 
+    /// The state after event number `event` of a strict replay (at the end if there are fewer): who runs, who waits for what,
+    /// where the tasks are.
+    pub fn replay_state(&self, trace: &Trace, event: u64) -> Result<String, ReplayError> {
+        let lease = lease();
+        let log = Log { stop_at: Some(event), ..Log::default() };
+        let outcome = self.replay_on(&lease, trace, Some(log));
+        let world = lease.executor().world();
+        match world.log.take().and_then(|log| log.state) {
+            Some(state) => Ok(state),
+            None => outcome.map(|_| world.describe_threads()),
+        }
+    }
+
     /// Replays a trace as far as it fits, for one that was recorded before a change to pirn or the program: each recorded
     /// choice is taken where it is on offer, the default elsewhere.
     pub fn replay_guided(&self, trace: &Trace) -> Result<(Outcome, Fit), ReplayError> {
