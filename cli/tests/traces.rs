@@ -82,14 +82,19 @@ impl Drop for Folder {
     }
 }
 
-/// A trace of today's code that passes, as JSON.
-fn fresh(folder: &Folder) -> (String, String) {
-    // The one that `run` replays in a process of its own.
-    let output = pirn(&["run", "pingpong", "--seconds", "0.2", "--seed", "3"]);
-    assert!(output.status.success(), "{}", text(&output));
-    let path = std::env::temp_dir().join("pirn-pingpong-3.json");
-    let json = std::fs::read_to_string(&path).unwrap();
-    (folder.file("fresh.json", &json), json)
+/// A trace of today's code that passes and has recorded choices, of the first such seed from `seed` on: its path, its JSON.
+fn fresh(folder: &Folder, seed: u64) -> (String, String) {
+    for seed in seed..seed + 20 {
+        // The one that `run` replays in a process of its own.
+        let output = pirn(&["run", "pingpong", "--seconds", "0.1", "--seed", &seed.to_string()]);
+        assert!(output.status.success(), "{}", text(&output));
+        let path = std::env::temp_dir().join(format!("pirn-pingpong-{seed}.json"));
+        let json = std::fs::read_to_string(&path).unwrap();
+        if json.lines().any(|line| line.starts_with('[')) {
+            return (folder.file("fresh.json", &json), json);
+        }
+    }
+    panic!("no trace of 20 has a recorded choice");
 }
 
 fn refused(arguments: &[&str], says: &[&str]) {
@@ -104,7 +109,7 @@ fn refused(arguments: &[&str], says: &[&str]) {
 #[test]
 fn a_walk_through_a_trace_stops_where_it_is_asked_to() {
     let folder = Folder::new("walk");
-    let (path, _) = fresh(&folder);
+    let (path, _) = fresh(&folder, 100);
     let output = pirn(&["replay", &path, "--until", "PollStart", "--state"]);
     let said = text(&output);
     assert!(output.status.success(), "{said}");
@@ -134,7 +139,7 @@ fn a_walk_through_a_trace_stops_where_it_is_asked_to() {
 #[test]
 fn bad_traces_are_refused_and_named() {
     let folder = Folder::new("bad");
-    let (path, json) = fresh(&folder);
+    let (path, json) = fresh(&folder, 200);
     assert_eq!(pirn(&["replay", &path]).status.code(), Some(0));
     let bad = |name: &str, text: &str, says: &[&str]| refused(&["replay", &folder.file(name, text)], says);
     bad("truncated.json", &json[..json.len() - 40], &["truncated.json", "ends in the middle"]);
