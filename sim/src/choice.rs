@@ -47,8 +47,10 @@ pub enum Kind {
     Reset,
     /// Whether two hosts lose sight of each other, and for how long; 0: no.
     Partition,
-    /// Which listener of several on one port gets a connection; 0: the oldest.
+    /// Which listener of several on one port gets a connection, or a datagram; 0: the oldest.
     Listener,
+    /// Whether a datagram is lost, comes twice, or comes late; 0: no.
+    Datagram,
     /// How long a file op takes; 0: as long as its medium.
     Disk,
     /// Whether what a file op asks for has left memory; 0: no.
@@ -77,6 +79,7 @@ impl Kind {
         Self::Reset,
         Self::Partition,
         Self::Listener,
+        Self::Datagram,
         Self::Disk,
         Self::Cold,
         Self::Fail,
@@ -101,6 +104,7 @@ impl Kind {
             Self::Reset => "reset",
             Self::Partition => "partition",
             Self::Listener => "listener",
+            Self::Datagram => "datagram",
             Self::Disk => "disk",
             Self::Cold => "cold",
             Self::Fail => "fail",

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use pirn::os::{
-    Completion, DriverConfig, DriverParts, Fd, FileOp, Interest, Op, Reap, Submit, Submitted, Token, Unpark,
-    Wait, Yielded,
+    Address, Completion, DriverConfig, DriverParts, Fd, FileOp, Interest, Op, Reap, Submit, Submitted, Token,
+    Unpark, Wait, Yielded,
 };
 
 use crate::check::Violation;
@@ -19,6 +19,7 @@ use crate::disk::Outcome;
 use crate::net::{Errno, OpRef};
 use crate::os::{SimFd, socket_of};
 use crate::thread::{Executor, here};
+use crate::unix::Family;
 use crate::world::{Why, World};
 
 /// One driver.
@@ -192,9 +193,7 @@ impl World {
             },
             Op::Accept { .. } => match self.accept(socket) {
                 Ok(None) => return Played::Waits,
-                Ok(Some((accepted, peer))) => {
-                    (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer.into()))
-                }
+                Ok(Some((accepted, peer))) => (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer)),
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
             Op::Connect { .. } => match self.connected(socket) {
@@ -356,8 +355,14 @@ impl Submit for Handle {
             Err(error) => return failed(token, op, error.raw_os_error().unwrap_or(libc::EBADF)),
         };
         if let Op::Connect { address, .. } = &op {
-            let Ok(address) = address.clone().ip() else { return failed(token, op, libc::EAFNOSUPPORT) };
-            if let Err(errno) = world.connect_socket(socket, address) {
+            let address = address.clone();
+            let begun = match (address, world.net.socket(socket).family) {
+                (Address::Unix(name), _) => world.connect_name(socket, &name),
+                (Address::Ip(address), Family::Tcp) => world.connect_socket(socket, address),
+                (Address::Ip(address), Family::Udp) => world.connect_udp(socket, address),
+                (Address::Ip(_), _) => Err(libc::EINVAL),
+            };
+            if let Err(errno) = begun {
                 return failed(token, op, errno);
             }
         }

@@ -118,6 +118,18 @@ fn known(host: &str) -> u32 {
     }
 }
 
+/// Raises a signal on a host: whoever listens for it there (`pirn::signal`) hears it. Whether anybody did; if not, nothing happens,
+/// where a real process may end. Panics if there is no such host, and outside a simulation.
+#[track_caller]
+pub fn raise(host: &str, signal: i32) -> bool {
+    let executor = here("pirn_sim::raise");
+    executor.os_point();
+    let Some(host) = find(host) else { panic!("there is no host `{host}` in this simulation") };
+    let heard = executor.world().raise(host, signal);
+    executor.settle();
+    heard
+}
+
 #[track_caller]
 fn pair(a: &str, b: &str) -> (u32, u32) {
     here("pirn_sim::partition").os_point();

@@ -31,7 +31,7 @@
 //! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
 //!
 //! # What is not simulated
-//! - OS threads that user code starts itself: the run ends with a message. Processes, signals, UDP; files that are not opened through `pirn::fs`.
+//! - OS threads that user code starts itself: the run ends with a message. Processes, multicast; files that are not opened through `pirn::fs`.
 //! - Global variables are shared by all executions of a process. Atomics of std in user code are no points (those of `pirn::sync` are).
 //! - Elsewhere than on x86-64 Linux, simulated threads share thread-locals: user thread-locals and panics across a switch are not true to life.
 //! - A call that blocks in the real machine stops everything; the watchdog says so after 10 s ([`watchdog`]).
@@ -42,12 +42,12 @@ pub use self::choice::{Entry, Kind};
 pub use self::disk::Storage;
 pub use self::entry::{
     busy, crash_disk, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition,
-    random, rot_disk, say,
+    raise, random, rot_disk, say,
 };
 pub use self::explore::{Explore, Failure, Progress, Ran, Report};
 pub use self::interpose::is_linked;
 pub use self::log::{Did, Leaving, Step};
-pub use self::options::{Faults, Network, Preempt, Sizes, Tso};
+pub use self::options::{Datagrams, Faults, Network, Preempt, Sizes, Tso};
 pub use self::plan::Shard;
 pub use self::replay::{Fit, Mismatch, ReplayError};
 pub use self::report::{Outcome, Verdict};
@@ -86,6 +86,7 @@ mod schedule;
 mod set;
 mod shrink;
 mod simulation;
+mod socket;
 mod story;
 mod strategy;
 mod stream;
@@ -95,6 +96,8 @@ mod thread;
 mod tls;
 mod trace;
 mod tso;
+mod udp;
+mod unix;
 mod waiting;
 mod watchdog;
 mod world;

@@ -9,6 +9,8 @@ use std::os::fd::RawFd;
 
 use crate::choice::Kind;
 use crate::clock::Due;
+pub(crate) use crate::socket::{OpRef, Role, Socket};
+use crate::unix::Family;
 use crate::world::World;
 
 /// An error number of the kernel.
@@ -21,96 +23,25 @@ const RETRY_NS: u64 = 1_000_000_000;
 /// The first port given to sockets that ask for none.
 const EPHEMERAL: u16 = 49_152;
 
-/// A socket that asks to be told: an op of a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct OpRef {
-    pub(crate) driver: u32,
-    pub(crate) slot: u32,
-    pub(crate) serial: u64,
-}
-
-/// What a socket is.
-#[derive(Debug, Default)]
-pub(crate) enum Role {
-    /// Fresh or bound.
-    #[default]
-    Fresh,
-    /// A listener with the connections that wait.
-    Listener { queue: VecDeque<u32>, backlog: usize },
-    /// Asked for a connection.
-    Connecting,
-    /// Connected.
-    Stream,
-}
-
-/// The options that are remembered and do nothing else.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) no_delay: bool,
-    pub(crate) reuse_address: bool,
-    pub(crate) reuse_port: bool,
-    pub(crate) keep_alive: bool,
-    pub(crate) receive_buffer: u32,
-    pub(crate) send_buffer: u32,
-    pub(crate) ttl: u32,
-    pub(crate) linger: Option<u16>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            no_delay: false,
-            reuse_address: false,
-            reuse_port: false,
-            keep_alive: false,
-            receive_buffer: 131_072,
-            send_buffer: 16_384,
-            ttl: 64,
-            linger: None,
-        }
-    }
-}
-
-/// A socket.
-#[derive(Debug, Default)]
-pub(crate) struct Socket {
-    pub(crate) host: u32,
-    pub(crate) raw: RawFd,
-    /// No descriptor names it any more.
-    pub(crate) closed: bool,
-    pub(crate) role: Role,
-    pub(crate) local: Option<SocketAddr>,
-    pub(crate) peer: Option<SocketAddr>,
-    /// The other end.
-    pub(crate) other: Option<u32>,
-    pub(crate) inbox: VecDeque<u8>,
-    /// The other end sends no more.
-    pub(crate) eof: bool,
-    pub(crate) read_shut: bool,
-    pub(crate) write_shut: bool,
-    pub(crate) error: Option<Errno>,
-    pub(crate) reset: bool,
-    /// Bytes sent that the other end has not read.
-    pub(crate) unread: usize,
-    /// Found its buffer full: is told when there is room.
-    pub(crate) starved: bool,
-    /// Nothing it sends arrives before this.
-    last_arrival: u64,
-    pub(crate) readers: Vec<OpRef>,
-    pub(crate) writers: Vec<OpRef>,
-    pub(crate) settings: Settings,
-}
-
 /// What travels.
 #[derive(Debug)]
 pub(crate) enum What {
     Syn,
-    SynAck { server: u32 },
+    SynAck {
+        server: u32,
+    },
     Refused,
     Data(Vec<u8>),
     Fin,
     Rst,
     Room(usize),
+    Datagram {
+        bytes: Vec<u8>,
+        from: SocketAddr,
+        to: SocketAddr,
+    },
+    /// A datagram found no receiver.
+    Unreachable,
 }
 
 /// One packet.
@@ -119,10 +50,10 @@ pub(crate) struct Packet {
     pub(crate) from_host: u32,
     pub(crate) to_host: u32,
     /// The sender, whose packets stay in order.
-    from: u32,
-    /// The receiving socket; for a request: the sender again.
-    to: u32,
-    what: What,
+    pub(crate) from: u32,
+    /// The receiving socket; for a request or a datagram: the sender again.
+    pub(crate) to: u32,
+    pub(crate) what: What,
 }
 
 /// All sockets and what travels between them.
@@ -164,8 +95,8 @@ impl Net {
         self.cut.iter().any(|&(a, b, _)| (a, b) == (from, to))
     }
 
-    fn add_socket(&mut self, host: u32) -> u32 {
-        self.sockets.push(Socket { host, raw: -1, ..Socket::default() });
+    pub(crate) fn add_socket(&mut self, host: u32, family: Family) -> u32 {
+        self.sockets.push(Socket { host, family, raw: -1, ..Socket::default() });
         self.sockets.len() as u32 - 1
     }
 
@@ -220,21 +151,21 @@ pub(crate) fn host_ip(host: u32) -> IpAddr {
 }
 
 /// The host behind an address, seen from `from`.
-fn host_of(ip: IpAddr, from: u32, hosts: u32) -> Option<u32> {
+pub(crate) fn host_of(ip: IpAddr, from: u32, hosts: u32) -> Option<u32> {
     if ip.is_loopback() || ip.is_unspecified() {
         return Some(from);
     }
     (0..hosts).find(|&host| host_ip(host) == ip)
 }
 
-fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 impl World {
     /// A fresh socket with a descriptor.
-    pub(crate) fn open_socket(&mut self, host: u32) -> Result<u32, Errno> {
-        let id = self.net.add_socket(host);
+    pub(crate) fn open_socket(&mut self, host: u32, family: Family) -> Result<u32, Errno> {
+        let id = self.net.add_socket(host, family);
         match self.net.open(host, id, self.options.descriptors) {
             Ok(_) => Ok(id),
             Err(errno) => {
@@ -275,6 +206,7 @@ impl World {
             let binds = matches!(other.role, Role::Fresh);
             at != id as usize
                 && other.host == host
+                && other.family == mine.family
                 && !other.closed
                 && (listens || binds)
                 && other.local.is_some_and(|local| same_place(local, address))
@@ -284,6 +216,13 @@ impl World {
     }
 
     pub(crate) fn listen_socket(&mut self, id: u32, backlog: u32) -> Result<(), Errno> {
+        let family = self.net.socket(id).family;
+        if family.is_datagram() {
+            return Err(libc::EOPNOTSUPP);
+        }
+        if family == Family::UnixStream {
+            return self.become_listener(id, backlog);
+        }
         if self.net.socket(id).local.is_none() {
             self.bind_socket(id, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         }
@@ -300,6 +239,10 @@ impl World {
         if taken {
             return Err(libc::EADDRINUSE);
         }
+        self.become_listener(id, backlog)
+    }
+
+    fn become_listener(&mut self, id: u32, backlog: u32) -> Result<(), Errno> {
         let socket = self.net.socket(id);
         match &mut socket.role {
             Role::Fresh => {
@@ -346,6 +289,9 @@ impl World {
     /// Sends a packet: it arrives after a latency, in the order of its sender's packets.
     pub(crate) fn send_packet(&mut self, from: u32, to_host: u32, to: u32, what: What) {
         let from_host = self.net.socket(from).host;
+        if self.net.socket(from).family.is_local() {
+            return self.arrive_at(to, what);
+        }
         let packet = Packet { from_host, to_host, from, to, what };
         self.maybe_partition(from_host, to_host);
         if self.net.is_cut(from_host, to_host) {
@@ -369,7 +315,7 @@ impl World {
         self.schedule(packet, at);
     }
 
-    fn schedule(&mut self, packet: Packet, at: u64) {
+    pub(crate) fn schedule(&mut self, packet: Packet, at: u64) {
         let slot = match self.net.free_packets.pop() {
             Some(slot) => {
                 self.net.packets[slot as usize] = Some(packet);
@@ -388,11 +334,17 @@ impl World {
         let Some(packet) = self.net.packets[slot as usize].take() else { return };
         self.net.free_packets.push(slot);
         if self.net.is_cut(packet.from_host, packet.to_host) {
-            self.net.held.push(packet);
+            // A datagram is lost, everything else is sent again.
+            if !matches!(packet.what, What::Datagram { .. } | What::Unreachable) {
+                self.net.held.push(packet);
+            }
             return;
         }
         match packet.what {
             What::Syn => self.arrive_syn(packet),
+            What::Datagram { bytes, from, to } => {
+                self.arrive_datagram(packet.to_host, packet.from, bytes, from, to);
+            }
             what => self.arrive_at(packet.to, what),
         }
     }
@@ -406,7 +358,7 @@ impl World {
         };
         let listeners: Vec<u32> = self.net.listeners.iter().copied().filter(listens).collect();
         if listeners.is_empty() {
-            let from = self.net.add_socket(packet.to_host);
+            let from = self.net.add_socket(packet.to_host, Family::Tcp);
             self.net.socket(from).closed = true;
             self.send_packet(from, packet.from_host, client, What::Refused);
             return;
@@ -421,7 +373,7 @@ impl World {
             self.schedule(packet, at);
             return;
         }
-        let server = self.net.add_socket(packet.to_host);
+        let server = self.net.add_socket(packet.to_host, Family::Tcp);
         let peer = self.net.socket(client).local;
         let settings = self.net.socket(listener).settings;
         let socket = self.net.socket(server);
@@ -471,14 +423,20 @@ impl World {
             }
             What::Fin => {
                 socket.eof = true;
+                let local = socket.family.is_local();
                 self.readable(to);
+                // Who writes to a local stream learns at once that nobody reads.
+                if local {
+                    self.writable(to);
+                }
             }
             What::Rst => self.be_reset(to),
             What::Room(bytes) => {
                 socket.unread -= bytes.min(socket.unread);
                 self.writable(to);
             }
-            What::Syn => {}
+            What::Unreachable => self.unreachable_letter(to),
+            What::Syn | What::Datagram { .. } => {}
         }
     }
 
@@ -553,8 +511,11 @@ impl World {
             Role::Stream => {
                 socket.role = Role::Stream;
                 let unread = !socket.inbox.is_empty() || socket.settings.linger == Some(0);
+                let (reader, other) = (socket.family == Family::PipeReader, socket.other);
                 socket.inbox = VecDeque::new();
                 if socket.reset {
+                } else if reader {
+                    other.into_iter().for_each(|writer| self.writable(writer));
                 } else if unread {
                     socket.reset = true;
                     self.send_to_other(id, What::Rst);

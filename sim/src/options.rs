@@ -131,6 +131,19 @@ pub struct Network {
     pub buffer: RangeInclusive<usize>,
     /// Descriptors a host may have open.
     pub descriptors: u32,
+    /// What happens to UDP datagrams on their way.
+    pub datagrams: Datagrams,
+}
+
+/// Chances in 1,000 of a UDP datagram. All of it is legal behaviour of a network that a program over UDP has to expect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Datagrams {
+    /// To be lost.
+    pub lost: u32,
+    /// To come twice.
+    pub twice: u32,
+    /// To come late, behind others.
+    pub late: u32,
 }
 
 impl Default for Network {
@@ -139,6 +152,7 @@ impl Default for Network {
             latency: Duration::from_micros(20)..=Duration::from_millis(20),
             buffer: 512..=256 * 1024,
             descriptors: 1024,
+            datagrams: Datagrams::default(),
         }
     }
 }
@@ -194,6 +208,8 @@ pub(crate) struct Options {
     pub(crate) slow: u32,
     pub(crate) reset: u32,
     pub(crate) partition: u32,
+    #[serde(default)]
+    pub(crate) datagrams: Datagrams,
     #[serde(default)]
     pub(crate) disk: DiskDrawn,
     pub(crate) max_points: u64,
@@ -317,6 +333,7 @@ impl Asked {
             slow,
             reset,
             partition,
+            datagrams: self.network.datagrams,
             disk: self.storage.draw(seed, &self.faults),
             max_points: self.max_points,
             max_time_ns: u64::try_from(self.max_time.as_nanos()).unwrap_or(u64::MAX),

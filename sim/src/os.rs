@@ -2,15 +2,15 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{OwnedFd, RawFd};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pirn::os::{
-    Address, Descriptor, DriverConfig, DriverParts, Fd, Os, RecvMessage, SendMessage, SocketKind,
-    SocketOption, ThreadHandle, ThreadSpec,
+    Address, Credentials, Descriptor, DriverConfig, DriverParts, Fd, Os, RecvMessage, SendMessage,
+    SocketKind, SocketOption, ThreadHandle, ThreadSpec,
 };
 use pirn::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::clock::WALL_START;
 use crate::disk;
 use crate::net::Errno;
 use crate::thread::{Executor, current, here};
+use crate::unix::Family;
 use crate::world::{State, World};
 
 /// A simulated descriptor.
@@ -79,6 +80,16 @@ fn unsupported(what: &str) -> io::Error {
 pub(crate) struct SimOs;
 
 impl SimOs {
+    #[track_caller]
+    fn pair(what: &str, families: [Family; 2]) -> io::Result<(Fd, Fd)> {
+        let executor = here(what);
+        executor.os_point();
+        let world = executor.world();
+        let host = world.my_host();
+        let (one, other) = world.open_pair(host, families).map_err(error)?;
+        Ok((SimFd::open(world, one), SimFd::open(world, other)))
+    }
+
     #[track_caller]
     fn call<T>(fd: &Fd, what: &str, f: impl FnOnce(&mut World, u32) -> Result<T, Errno>) -> io::Result<T> {
         let executor = here(what);
@@ -180,24 +191,27 @@ impl Os for SimOs {
         executor.os_point();
         let world = executor.world();
         let host = world.my_host();
-        if !matches!(kind, SocketKind::TcpV4 | SocketKind::TcpV6) {
-            return Err(unsupported("this kind of socket"));
-        }
-        let socket = world.open_socket(host).map_err(error)?;
+        let socket = world.open_socket(host, kind.into()).map_err(error)?;
         Ok(SimFd::open(world, socket))
     }
 
-    fn socket_pair(&self, _kind: SocketKind) -> io::Result<(Fd, Fd)> {
-        Err(unsupported("a pair of sockets"))
+    fn socket_pair(&self, kind: SocketKind) -> io::Result<(Fd, Fd)> {
+        if !kind.is_unix() {
+            return Err(error(libc::EOPNOTSUPP));
+        }
+        Self::pair("Os::socket_pair", [kind.into(); 2])
     }
 
     fn pipe(&self) -> io::Result<(Fd, Fd)> {
-        Err(unsupported("a pipe"))
+        Self::pair("Os::pipe", [Family::PipeReader, Family::PipeWriter])
     }
 
     fn bind(&self, fd: &Fd, address: &Address) -> io::Result<()> {
-        let address = address.clone().ip()?;
-        Self::call(fd, "Os::bind", |world, socket| world.bind_socket(socket, address))
+        Self::call(fd, "Os::bind", |world, socket| match address {
+            Address::Ip(_) if world.net.socket(socket).family.is_local() => Err(libc::EINVAL),
+            Address::Ip(address) => world.bind_socket(socket, *address),
+            Address::Unix(name) => world.bind_name(socket, name),
+        })
     }
 
     fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()> {
@@ -205,13 +219,11 @@ impl Os for SimOs {
     }
 
     fn local_addr(&self, fd: &Fd) -> io::Result<Address> {
-        Self::call(fd, "Os::local_addr", |world, socket| {
-            Ok(world.net.socket(socket).local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))).into())
-        })
+        Self::call(fd, "Os::local_addr", World::address)
     }
 
     fn peer_addr(&self, fd: &Fd) -> io::Result<Address> {
-        Self::call(fd, "Os::peer_addr", |world, socket| world.peer(socket).map(Address::Ip))
+        Self::call(fd, "Os::peer_addr", World::peer_address)
     }
 
     fn shutdown(&self, fd: &Fd, how: Shutdown) -> io::Result<()> {
@@ -224,6 +236,10 @@ impl Os for SimOs {
 
     fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption> {
         Self::call(fd, "Os::option", |world, socket| world.option(socket, option))
+    }
+
+    fn watch(&self, _fd: OwnedFd) -> io::Result<Fd> {
+        Err(unsupported("a real descriptor"))
     }
 
     fn adopt(&self, _fd: OwnedFd) -> io::Result<Fd> {
@@ -272,7 +288,7 @@ impl Os for SimOs {
     fn try_accept(&self, fd: &Fd) -> io::Result<Option<(Fd, Address)>> {
         Self::call(fd, "Os::try_accept", |world, socket| {
             let accepted = world.accept(socket)?;
-            Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer.into())))
+            Ok(accepted.map(|(accepted, peer)| (SimFd::open(world, accepted), peer)))
         })
     }
 
@@ -297,15 +313,15 @@ impl Os for SimOs {
 
     fn try_recv_batch(
         &self,
-        _fd: &Fd,
-        _batch: &mut [RecvMessage<'_>],
-        _peek: bool,
+        fd: &Fd,
+        batch: &mut [RecvMessage<'_>],
+        peek: bool,
     ) -> io::Result<Option<usize>> {
-        Err(unsupported("a datagram"))
+        Self::call(fd, "Os::try_recv_batch", |world, socket| world.recv_letters(socket, batch, peek))
     }
 
-    fn try_send_batch(&self, _fd: &Fd, _batch: &[SendMessage<'_>]) -> io::Result<Option<usize>> {
-        Err(unsupported("a datagram"))
+    fn try_send_batch(&self, fd: &Fd, batch: &[SendMessage<'_>]) -> io::Result<Option<usize>> {
+        Self::call(fd, "Os::try_send_batch", |world, socket| world.send_letters(socket, batch))
     }
 
     fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
@@ -320,8 +336,14 @@ impl Os for SimOs {
         }
     }
 
-    fn signal(&self, _number: i32) -> io::Result<Fd> {
-        Err(unsupported("a signal"))
+    fn signal(&self, number: i32) -> io::Result<Fd> {
+        let executor = here("Os::signal");
+        executor.os_point();
+        let world = executor.world();
+        let host = world.my_host();
+        let listener = world.open_socket(host, Family::Signal(number)).map_err(error)?;
+        world.net.socket(listener).role = crate::net::Role::Stream;
+        Ok(SimFd::open(world, listener))
     }
 
     fn start_child(&self, _command: &mut Command) -> io::Result<(Child, Fd)> {
@@ -334,17 +356,21 @@ impl Os for SimOs {
 }
 
 impl World {
-    fn peer(&mut self, socket: u32) -> Result<SocketAddr, Errno> {
-        let socket = self.net.socket(socket);
-        match (&socket.role, socket.peer) {
-            (crate::net::Role::Stream, Some(peer)) if !socket.reset => Ok(peer),
-            _ => Err(libc::ENOTCONN),
-        }
-    }
-
     fn set_option(&mut self, socket: u32, option: SocketOption) -> Result<(), Errno> {
-        let settings = &mut self.net.socket(socket).settings;
+        let socket = self.net.socket(socket);
+        if !socket.family.is_socket() {
+            return Err(libc::ENOTSOCK);
+        }
+        let settings = &mut socket.settings;
         match option {
+            SocketOption::Broadcast(on) => settings.broadcast = on,
+            SocketOption::MulticastLoopV4(on) | SocketOption::MulticastLoopV6(on) => {
+                settings.multicast_loop = on;
+            }
+            SocketOption::MulticastTtlV4(hops) if hops <= 255 => settings.multicast_ttl = hops,
+            SocketOption::OnlyV6(on) => settings.only_v6 = on,
+            // Allowed to join datagrams, this machine never does.
+            SocketOption::Gro(on) => settings.gro = on,
             SocketOption::NoDelay(on) => settings.no_delay = on,
             SocketOption::ReuseAddress(on) => settings.reuse_address = on,
             SocketOption::ReusePort(on) => settings.reuse_port = on,
@@ -361,8 +387,22 @@ impl World {
 
     fn option(&mut self, socket: u32, option: SocketOption) -> Result<SocketOption, Errno> {
         let socket = self.net.socket(socket);
+        if !socket.family.is_socket() {
+            return Err(libc::ENOTSOCK);
+        }
         let settings = &socket.settings;
         Ok(match option {
+            SocketOption::Broadcast(_) => SocketOption::Broadcast(settings.broadcast),
+            SocketOption::MulticastLoopV4(_) => SocketOption::MulticastLoopV4(settings.multicast_loop),
+            SocketOption::MulticastLoopV6(_) => SocketOption::MulticastLoopV6(settings.multicast_loop),
+            SocketOption::MulticastTtlV4(_) => SocketOption::MulticastTtlV4(settings.multicast_ttl),
+            SocketOption::OnlyV6(_) => SocketOption::OnlyV6(settings.only_v6),
+            SocketOption::Gro(_) => SocketOption::Gro(settings.gro),
+            SocketOption::PeerCredentials(_) => {
+                let known = socket.family.is_unix() && socket.other.is_some();
+                let pid = Some(socket.host as i32 + 1);
+                SocketOption::PeerCredentials(known.then_some(Credentials { pid, uid: 1000, gid: 1000 }))
+            }
             SocketOption::NoDelay(_) => SocketOption::NoDelay(settings.no_delay),
             SocketOption::ReuseAddress(_) => SocketOption::ReuseAddress(settings.reuse_address),
             SocketOption::ReusePort(_) => SocketOption::ReusePort(settings.reuse_port),

@@ -2,11 +2,12 @@
 
 use std::net::{Shutdown, SocketAddr};
 
-use pirn::os::Interest;
+use pirn::os::{Address, Interest};
 
 use crate::choice::Kind;
 use crate::net::{Errno, Role, What};
 use crate::rng::mix_bytes;
+use crate::unix::Family;
 use crate::world::World;
 
 impl World {
@@ -45,8 +46,9 @@ impl World {
             }
             return Ok((socket.eof || socket.read_shut || socket.reset || max == 0).then_some(0));
         }
+        let whole = matches!(socket.family, Family::Signal(_));
         let count = max.min(socket.inbox.len());
-        let count = self.shortened(count);
+        let count = if whole { count } else { self.shortened(count) };
         let socket = self.net.socket(id);
         let (front, back) = socket.inbox.as_slices();
         let first = count.min(front.len());
@@ -82,7 +84,7 @@ impl World {
         copy: impl FnOnce(usize) -> Vec<u8>,
     ) -> Result<Option<usize>, Errno> {
         self.maybe_reset(id);
-        let buffer = self.options.buffer;
+        let (buffer, unheard) = (self.options.buffer, self.unheard(id));
         let socket = self.net.socket(id);
         match socket.role {
             Role::Stream => {}
@@ -93,7 +95,7 @@ impl World {
         if let Some(errno) = socket.error.take() {
             return Err(errno);
         }
-        if socket.write_shut || socket.reset {
+        if socket.write_shut || socket.reset || unheard {
             return Err(libc::EPIPE);
         }
         if total == 0 {
@@ -117,7 +119,7 @@ impl World {
     }
 
     /// Accepts a connection that waits: its socket, with a descriptor, and the other side's address.
-    pub(crate) fn accept(&mut self, id: u32) -> Result<Option<(u32, SocketAddr)>, Errno> {
+    pub(crate) fn accept(&mut self, id: u32) -> Result<Option<(u32, Address)>, Errno> {
         let limit = self.options.descriptors;
         let socket = self.net.socket(id);
         let host = socket.host;
@@ -127,7 +129,11 @@ impl World {
         if let Role::Listener { queue, .. } = &mut self.net.socket(id).role {
             queue.pop_front();
         }
-        let peer = self.net.socket(waiting).peer.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let socket = self.net.socket(waiting);
+        let peer = match &socket.other_name {
+            Some(name) => name.clone().into(),
+            None => socket.peer.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))).into(),
+        };
         Ok(Some((waiting, peer)))
     }
 
@@ -138,6 +144,7 @@ impl World {
             return Err(errno);
         }
         match socket.role {
+            _ if socket.family.is_datagram() => Ok(Some(())),
             Role::Stream => Ok(Some(())),
             Role::Connecting => Ok(None),
             _ => Err(libc::ENOTCONN),
@@ -146,6 +153,9 @@ impl World {
 
     pub(crate) fn shutdown_socket(&mut self, id: u32, how: Shutdown) -> Result<(), Errno> {
         let socket = self.net.socket(id);
+        if !socket.family.is_socket() {
+            return Err(libc::ENOTSOCK);
+        }
         if !matches!(socket.role, Role::Stream) || socket.reset {
             return Err(libc::ENOTCONN);
         }
@@ -167,6 +177,12 @@ impl World {
 
     /// Whether a call of that direction would move something, end or fail.
     pub(crate) fn is_ready(&mut self, id: u32, interest: Interest) -> bool {
+        if self.net.socket(id).family.is_datagram() {
+            return self.is_letter_ready(id, interest);
+        }
+        if interest == Interest::Write && self.unheard(id) {
+            return true;
+        }
         let buffer = self.options.buffer;
         let socket = self.net.socket(id);
         match (&socket.role, interest) {

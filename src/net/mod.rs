@@ -56,16 +56,16 @@ use std::sync::Arc;
 use crate::io::Port;
 
 /// The runtime that a new socket will belong to.
-fn port() -> io::Result<Arc<dyn Port>> {
+pub(crate) fn port() -> io::Result<Arc<dyn Port>> {
     crate::io::current().ok_or_else(|| {
         io::Error::other(
-            "a socket was made outside of a Pirn runtime: do it inside block_on or a spawned task",
+            "a socket, pipe, signal or child was made outside of a Pirn runtime: do it inside block_on or a spawned task",
         )
     })
 }
 
 /// An error with what was asked in front; the error itself is its source.
-fn context(what: impl FnOnce() -> String, error: io::Error) -> io::Error {
+pub(crate) fn context(what: impl FnOnce() -> String, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Context { what: what(), error })
 }
 

@@ -38,6 +38,7 @@ pub mod file;
 mod live;
 pub mod op;
 mod signal;
+pub mod signals;
 mod sys;
 mod thread;
 mod uring;
@@ -111,6 +112,8 @@ pub trait Os: Send + Sync + 'static {
     fn set_option(&self, fd: &Fd, option: SocketOption) -> io::Result<()>;
     /// Reads an option: the same variant with the value now in force.
     fn option(&self, fd: &Fd, option: SocketOption) -> io::Result<SocketOption>;
+    /// Takes over an open descriptor that others share and that therefore stays as it is: for `Op::Ready` only. The simulator refuses.
+    fn watch(&self, fd: OwnedFd) -> io::Result<Fd>;
     /// Takes an open descriptor over (sets it non-blocking). The simulator refuses.
     fn adopt(&self, fd: OwnedFd) -> io::Result<Fd>;
 

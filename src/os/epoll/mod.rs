@@ -153,6 +153,10 @@ impl Os for Live {
         calls::option(fd.raw(), option)
     }
 
+    fn watch(&self, fd: OwnedFd) -> io::Result<Fd> {
+        Ok(Socket::adopted(fd))
+    }
+
     fn adopt(&self, fd: OwnedFd) -> io::Result<Fd> {
         calls::set_nonblocking(fd.as_fd())?;
         Ok(Socket::adopted(fd))

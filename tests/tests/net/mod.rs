@@ -55,11 +55,6 @@ fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(nam
     let _ = name;
 }
 
-/// As [`everywhere`], for what the simulator does not have.
-fn live_only<F: AsyncFn() -> io::Result<()> + Copy>(_name: &str, test: F) {
-    on_workers(test);
-}
-
 /// Runs a test's future on one worker, then on three.
 fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
     for workers in [1, 3] {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use pirn::net::{PipeReader, PipeWriter, pipe};
 
-use super::live_only as everywhere;
-use super::{pattern, run, scale};
+use super::{everywhere, pattern, run, scale};
 
 #[test]
 fn bytes_go_through_a_pipe() {

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use pirn::net::{RecvBatch, UdpSocket};
 
-use super::live_only as everywhere;
-use super::{any, on_workers, pattern, run};
+use super::{any, everywhere, on_workers, pattern, run};
 
 async fn two() -> io::Result<(UdpSocket, UdpSocket)> {
     Ok((UdpSocket::bind(any()).await?, UdpSocket::bind(any()).await?))

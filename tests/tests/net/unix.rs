@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use pirn::net::{UnixAddress, UnixDatagram, UnixListener, UnixStream};
 
-use super::live_only as everywhere;
-use super::{on_workers, pattern, run, scale};
+use super::{everywhere, on_workers, pattern, run, scale};
 
 /// An abstract name of this process and test.
 fn name(test: &str) -> UnixAddress {
