@@ -127,6 +127,13 @@ impl Builder {
         self
     }
 
+    /// How long a worker keeps tasks that became ready together before it wakes another worker for what is left of them, if
+    /// its recent polls were short. Zero: not at all, for the shortest delays at the price of more CPU time. Default: 50 µs.
+    pub fn share_delay(mut self, delay: Duration) -> Self {
+        self.config.share_delay = delay;
+        self
+    }
+
     /// What dropping the runtime waits for at most. Default: 5 s.
     pub fn shutdown_limit(mut self, limit: Duration) -> Self {
         self.config.shutdown_limit = limit;

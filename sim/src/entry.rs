@@ -27,7 +27,8 @@ where
                 .lifo_limit(sizes.lifo_limit)
                 .poll_interval(sizes.poll_interval)
                 .injector_interval(sizes.injector_interval)
-                .watch_interval(Duration::from_nanos(sizes.watch_interval_ns));
+                .watch_interval(Duration::from_nanos(sizes.watch_interval_ns))
+                .share_delay(Duration::from_nanos(sizes.share_delay_ns));
         }
         let runtime = builder.build().unwrap_or_else(|error| panic!("the runtime can't be built: {error}"));
         runtime.block_on(program()).failure()

@@ -183,6 +183,8 @@ pub(crate) struct Drawn {
     pub(crate) poll_interval: u32,
     pub(crate) injector_interval: u32,
     pub(crate) watch_interval_ns: u64,
+    #[serde(default)]
+    pub(crate) share_delay_ns: u64,
 }
 
 /// Everything one execution drew, and the limits it ran under. Stands in the trace header.
@@ -299,6 +301,7 @@ impl Asked {
             poll_interval: rng.one_of(&[2, 3, 5, 61]),
             injector_interval: rng.one_of(&[2, 3, 5, 31]),
             watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
+            share_delay_ns: 0,
         });
         let calm = rng.chance(300) || matches!(walk, Walk::Dfs { .. });
         let mut fault = |on: bool, list: &[u32]| {
@@ -311,7 +314,7 @@ impl Asked {
         let slow = fault(faults.slow, &[0, 0, 1, 5]);
         let reset = fault(faults.resets, &[1, 5, 20]);
         let partition = fault(faults.partitions, &[1, 5, 20]);
-        Options {
+        let mut options = Options {
             walk,
             preempt: self.preempt,
             tso,
@@ -338,7 +341,12 @@ impl Asked {
             max_points: self.max_points,
             max_time_ns: u64::try_from(self.max_time.as_nanos()).unwrap_or(u64::MAX),
             entropy: rng.next(),
+        };
+        // Drawn last: a seed draws what it drew before there was this.
+        if let Some(sizes) = &mut options.sizes {
+            sizes.share_delay_ns = rng.one_of(&[0, 0, 20_000, 200_000]);
         }
+        options
     }
 }
 

@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::share::Offer;
 use super::submit::Remote;
 use crate::os::{Completion, Submit};
 use crate::queue::Owner;
@@ -32,8 +33,10 @@ pub(crate) struct Core {
     pub(crate) lifo_run: Cell<u32>,
     /// This worker counts as a searcher.
     pub(crate) searching: Cell<bool>,
-    /// Work was pushed outside of a poll and the sleepers were not looked at since.
-    pub(crate) owes_notify: Cell<bool>,
+    /// What it has to offer to the others.
+    pub(crate) offer: Cell<Offer>,
+    /// How long its polls take (ns, a running mean).
+    pub(crate) pace: Cell<u64>,
     /// No task was polled since the last park.
     pub(crate) fresh: Cell<bool>,
     /// Watch looks in a row that found nothing to do.

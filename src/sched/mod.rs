@@ -11,10 +11,10 @@
 //! 4. still nothing: fall asleep by the protocol in `sleep/README.md`, recheck if nobody searches any more, then park in
 //!    the own driver until the next deadline ([`park`]);
 //! 5. an idle worker whose peers are awake parks for a *watch interval* at most, then looks whether a peer has been
-//!    inside one poll for a whole interval, and takes over its driver, wheel and LIFO slot for one look ([`watch`]).
+//!    inside one poll for a whole interval, and takes over its driver, wheel and LIFO slot for one look, and offers its ring ([`watch`]).
 //!
 //! Wake rules: a push inside a poll looks at the sleepers at once. A push outside a poll (a look's wakes, a reschedule)
-//! owes that look: the worker's own next poll may be all there is. It is paid when a poll starts with work left in the ring.
+//! owes that look, which is paid when a poll starts with work left in the ring, or, if that is soon done, a little later ([`share`]).
 //!
 //! Who may touch what: [`core::Core`] is for the thread on the seat alone; everything else in [`shared::Seat`] is for all,
 //! behind its own synchronisation. No reference into a `Core`'s cells lives across a call into user code.
@@ -37,6 +37,7 @@ mod look;
 mod park;
 mod schedule;
 mod search;
+mod share;
 mod shared;
 mod shutdown;
 mod start;

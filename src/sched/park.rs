@@ -10,10 +10,8 @@ use crate::trace::Event;
 impl Worker<'_> {
     /// Nothing to run: sleep until there may be. Steps as in `sleep/README.md`.
     pub(crate) fn park(&self) {
-        if self.core.owes_notify.replace(false) {
-            // The ring is empty: whatever was pushed has been run or stolen.
-            crate::sync::debt(crate::sync::Debt::Notify, -1);
-        }
+        // The ring is empty.
+        self.shared.withdraw_offer(self.core, self.number);
         let searching = self.core.searching.replace(false);
         if self.shared.sleep.fall_asleep(self.number, searching) {
             let found = self.anything_to_find();

@@ -108,9 +108,7 @@ impl Shared {
 
     /// Into the seat's own ring; half of a full one moves to the injector. By the thread on the seat.
     pub(crate) fn push_ring(&self, core: &Core, seat: u32, task: Task, in_poll: bool) {
-        if !core.owes_notify.get() {
-            debt(Debt::Notify, 1);
-        }
+        self.owe_offer(core);
         let mut task = task;
         loop {
             let id = task.id();
@@ -122,6 +120,7 @@ impl Shared {
                 }
                 Err(back) => task = back,
             }
+            self.keep_no_more(core, seat);
             if let Some(half) = core.ring.take_half() {
                 let moved = |task: &Task| {
                     let (task, worker) = (task.id(), seat as u16);
@@ -148,11 +147,7 @@ impl Shared {
             }
         }
         if in_poll {
-            self.notify();
-            core.owes_notify.set(false);
-            debt(Debt::Notify, -1);
-        } else {
-            core.owes_notify.set(true);
+            self.make_offer(core, seat);
         }
     }
 
@@ -171,11 +166,7 @@ impl Shared {
             self.push_ring(core, seat, evicted, true);
         } else if self.workers() > 1 {
             // Nobody is woken for it: it runs next. If the poll goes on and on, a watcher takes it.
-            // Relaxed: `see_to_watch` has the fence.
-            if !self.lifo_used.load(Ordering::Relaxed) {
-                self.lifo_used.store(true, Ordering::Relaxed);
-            }
-            self.see_to_watch();
+            self.rely_on_watch();
         }
     }
 
@@ -222,8 +213,6 @@ impl Shared {
             debt(Debt::Push, 1);
             self.push_injector(task);
         }
-        if core.owes_notify.replace(false) {
-            debt(Debt::Notify, -1);
-        }
+        self.withdraw_offer(core, number);
     }
 }

@@ -1,7 +1,7 @@
 //! Looking for work that others have.
 
 use super::worker::Worker;
-use crate::sync::{Debt, debt};
+use crate::sync::{Debt, Ordering, debt};
 use crate::task::Task;
 use crate::trace::{Event, Place};
 
@@ -23,7 +23,9 @@ impl Worker<'_> {
         let start = self.core.random() as u32 % workers;
         for step in 0..workers {
             let victim = (start + step) % workers;
+            // Relaxed: `fall_asleep` has a fence before the recheck, which counts.
             if victim != self.number
+                && !self.shared.seat(victim).kept.load(Ordering::Relaxed)
                 && let Some(task) = self.steal(victim)
             {
                 return Some(task);
@@ -61,6 +63,9 @@ impl Worker<'_> {
             .seats
             .iter()
             .enumerate()
-            .any(|(at, seat)| at as u32 != self.number && !seat.ring.is_empty())
+            // Relaxed: S3 pairs with the fence of `offer_kept`'s notify. A kept ring is its owner's, who will offer it.
+            .any(|(at, seat)| {
+                at as u32 != self.number && !seat.kept.load(Ordering::Relaxed) && !seat.ring.is_empty()
+            })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use super::config::Config;
 use super::core::Core;
 use super::entry::Caller;
+use super::share::Offer;
 use super::shutdown::Exit;
 use super::submit::Remote;
 use crate::blocking::Blocking;
@@ -29,8 +30,8 @@ pub(crate) struct Shared {
     pub(crate) sleep: Sleep,
     /// Idle workers that are parked for a watch interval at most.
     pub(crate) watching: AtomicU32,
-    /// A LIFO slot was used since the runtime was last quiet.
-    pub(crate) lifo_used: AtomicBool,
+    /// A LIFO slot was used or a ring kept since the runtime was last quiet.
+    pub(crate) watch_asked: AtomicBool,
     /// Task numbers are handed out in blocks of this word.
     pub(crate) ids: AtomicU64,
     /// Spreads what comes from outside over the seats.
@@ -55,6 +56,8 @@ pub(crate) struct SeatZero {
 pub(crate) struct Seat {
     pub(crate) ring: Arc<Ring<Task>>,
     pub(crate) lifo: LifoSlot<Task>,
+    /// Its owner keeps the ring for now: see `share`.
+    pub(crate) kept: AtomicBool,
     /// Scheduled pinned tasks.
     pub(crate) inbox: Inbox<Task>,
     /// Complete tasks of this seat's owned list that finished elsewhere: the list's references come home.
@@ -113,7 +116,8 @@ impl Seat {
             inbox_first: false.into(),
             lifo_run: 0.into(),
             searching: false.into(),
-            owes_notify: false.into(),
+            offer: Offer::Made.into(),
+            pace: 0.into(),
             fresh: true.into(),
             quiet: 0.into(),
             beats: vec![0; config.workers].into(),
@@ -127,6 +131,7 @@ impl Seat {
         Ok(Self {
             ring: shared_ring,
             lifo: LifoSlot::new(),
+            kept: AtomicBool::new(false),
             inbox: Inbox::new(),
             retired: Inbox::new(),
             remote: Injector::new(),
@@ -180,7 +185,7 @@ impl Shared {
             injector: Injector::new(),
             sleep: Sleep::new(config.workers as u32),
             watching: AtomicU32::new(0),
-            lifo_used: AtomicBool::new(false),
+            watch_asked: AtomicBool::new(false),
             ids: AtomicU64::new(1),
             spread: AtomicU32::new(0),
             seat_zero: Mutex::new(SeatZero::default()),

@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::Port;
 use crate::os::{ThreadHandle, ThreadSpec, Wait};
-use crate::sync::{AtomicU32, Condvar, Debt, Mutex, Ordering, debt};
+use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 use crate::time::Instant;
 use crate::trace::{Event, Place, PollEnd};
 
@@ -133,9 +133,7 @@ impl Worker<'_> {
     /// Steps 2 to 5 for the worker on this seat.
     pub(crate) fn shut_down(&self) {
         let (shared, workers) = (self.shared, self.shared.workers() as usize);
-        if self.core.owes_notify.replace(false) {
-            debt(Debt::Notify, -1);
-        }
+        shared.withdraw_offer(self.core, self.number);
         self.shutdown_phase(1);
         shared.exit.meet(workers, false);
         while shared.exit.meet(workers, self.clean()) {}
@@ -189,9 +187,7 @@ impl Worker<'_> {
             dirty = true;
             self.end_task(task, foreign);
         }
-        if core.owes_notify.replace(false) {
-            debt(Debt::Notify, -1);
-        }
+        shared.withdraw_offer(core, number);
         dirty || core.owned.borrow().len() > 0
     }
 

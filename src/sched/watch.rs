@@ -38,7 +38,7 @@ impl Worker<'_> {
         let quiet = self.core.quiet.get();
         if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits() {
             // Relaxed: as above. Whoever uses a slot next says so again, and then finds nobody watching.
-            shared.lifo_used.store(false, Ordering::Relaxed);
+            shared.watch_asked.store(false, Ordering::Relaxed);
             shared.watching.fetch_sub(1, Ordering::Relaxed);
             self.core.look_at.set(0);
             return None;
@@ -73,6 +73,10 @@ impl Worker<'_> {
 
     /// One look at what an overdue worker cannot serve.
     fn take_over(&self, victim: u32) {
+        // Relaxed: what this misses the next look finds.
+        if self.shared.seat(victim).kept.load(Ordering::Relaxed) {
+            self.shared.offer_kept(victim);
+        }
         if !self.shared.try_hold(victim, self.number, false) {
             return;
         }
@@ -95,7 +99,7 @@ impl Shared {
     /// Whether a worker that stays in one poll could keep anything waiting.
     pub(crate) fn anything_to_watch(&self) -> bool {
         // Relaxed: who sets it calls `see_to_watch` after it.
-        self.lifo_used.load(Ordering::Relaxed) || self.anything_outside()
+        self.watch_asked.load(Ordering::Relaxed) || self.anything_outside()
     }
 
     /// Seats with a thread on them.

@@ -287,18 +287,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Work was found: stop searching, and look at the sleepers if this worker owes that.
+    /// Work was found: stop searching, and offer the rest of it if this worker owes that.
     pub(crate) fn before_work(&self) {
         let core = self.core;
         self.stop_searching();
-        if core.owes_notify.get() {
-            core.owes_notify.set(false);
-            // A full ring overflows into the injector, so that has to be empty too for nothing to be left.
-            if !core.ring.is_empty() || !self.shared.injector.is_empty() {
-                self.shared.notify();
-            }
-            debt(Debt::Notify, -1);
-        }
+        self.settle_offer();
         if core.fresh.replace(false) {
             core.quiet.set(0);
             if self.shared.anything_to_watch() {
@@ -327,6 +320,15 @@ fn count_down(left: &core::cell::Cell<u32>, interval: u32) -> bool {
 }
 
 impl Shared {
+    /// A LIFO slot or a kept ring holds work of a worker that may stay in one poll: somebody idle must look after it.
+    pub(crate) fn rely_on_watch(&self) {
+        // Relaxed: `see_to_watch` has the fence.
+        if !self.watch_asked.load(Ordering::Relaxed) {
+            self.watch_asked.store(true, Ordering::Relaxed);
+        }
+        self.see_to_watch();
+    }
+
     /// If there is something outside to be served and no idle worker watches, wakes one that will.
     pub(crate) fn see_to_watch(&self) {
         if self.workers() == 1 {

@@ -61,6 +61,8 @@ pub enum Ghost {
     BitSet { task: u64 },
     /// A task's scheduled bit was cleared (its poll starts, or it became terminal).
     BitClear { task: u64 },
+    /// The owner of the ring of `worker` keeps it from the others for now, or it was offered again.
+    RingKept { worker: u32, kept: bool },
     /// The earliest deadline of the wheel of `worker` right after a change of it (ns; `u64::MAX`: none).
     WheelNext { worker: u32, deadline: u64 },
 }

@@ -168,6 +168,7 @@ impl Checker {
             Ghost::ParkEnd { worker } => self.park_end(thread, worker)?,
             Ghost::HoldTake { worker, by, .. } => self.hold_take(thread, worker, by)?,
             Ghost::HoldFree { worker, by } => self.hold_free(worker, by)?,
+            Ghost::RingKept { worker, kept } => self.workers.change(worker, |seat| seat.kept = kept),
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::WheelNext { worker, deadline } => self.wheel_next(worker, deadline),

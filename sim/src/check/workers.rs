@@ -18,6 +18,8 @@ pub(super) struct Worker {
     pub(super) polling: u64,
     /// When that poll began.
     pub(super) polling_since: u64,
+    /// It keeps its ring from the others for now.
+    pub(super) kept: bool,
     /// When its last poll ended.
     pub(super) idle_from: u64,
     /// The worker it took over last, since its last poll.
@@ -52,6 +54,7 @@ impl Default for Worker {
             thread: NONE,
             polling: 0,
             polling_since: 0,
+            kept: false,
             idle_from: 0,
             victim: NONE,
             main: false,
@@ -72,7 +75,7 @@ impl Default for Worker {
 impl Worker {
     /// Work in its ring that only others can be expected to take soon.
     fn stranded(&self) -> bool {
-        self.ring != 0 && (self.polling != 0 || self.main || self.joined)
+        self.ring != 0 && !self.kept && (self.polling != 0 || self.main || self.joined)
     }
 }
 

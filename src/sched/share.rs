@@ -1,0 +1,136 @@
+//! Sharing: when a worker offers what became ready on it to the others.
+//!
+//! Work that is pushed inside a poll is offered at once. Work that a look brings (or a yield) is *owed* until the worker's
+//! next poll starts: that poll may be all there is. If more is left then, the worker may *keep* its ring for a while: waking
+//! a peer, moving tasks and their sockets' state to another core, and their drift home cost as much as several short polls.
+//! So it waits for about as long as sharing costs (`share_delay`) before it pays that cost, as one rents before one buys; it
+//! shares at once where its last polls were so long that what it has would take longer than that.
+//!
+//! A kept ring is not searched by others. Nothing can be stranded in it: the owner offers it when the delay has passed and
+//! a poll starts; an idle peer, which watches, does so when the owner has been inside one poll for a watch interval.
+
+use super::core::Core;
+use super::shared::Shared;
+use super::worker::Worker;
+use crate::sync::{Debt, Ghost, Ordering, debt, ghost};
+
+/// What a worker has to offer to the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// Nothing, or all was offered.
+    #[default]
+    Made,
+    /// Work was pushed outside of a poll, and the sleepers were not looked at since.
+    Owed,
+    /// The same, and the ring is kept for now.
+    Kept {
+        /// Since when (ns).
+        since: u64,
+        /// Polls since then.
+        polls: u32,
+    },
+}
+
+impl Worker<'_> {
+    /// A poll starts: offers what is owed, unless nothing is left or it is worth to keep it.
+    pub(crate) fn settle_offer(&self) {
+        let (core, offer) = (self.core, self.core.offer.get());
+        if offer == Offer::Made {
+            return;
+        }
+        // A full ring overflows into the injector, so that has to be empty too for nothing to be left.
+        if core.ring.is_empty() && self.shared.injector.is_empty() {
+            return self.shared.withdraw_offer(core, self.number);
+        }
+        if !self.keeps(offer) {
+            self.shared.make_offer(core, self.number);
+        }
+    }
+
+    /// Whether the ring stays with this worker through the poll that starts now.
+    fn keeps(&self, offer: Offer) -> bool {
+        let (core, shared) = (self.core, self.shared);
+        let delay = shared.config.share_delay.as_nanos() as u64;
+        if delay == 0 || !shared.injector.is_empty() {
+            return false;
+        }
+        let now = shared.os.now().as_nanos();
+        let Offer::Kept { since, polls } = offer else {
+            let backlog = core.pace.get().saturating_mul(core.ring.len() as u64);
+            if backlog >= delay {
+                return false;
+            }
+            core.offer.set(Offer::Kept { since: now, polls: 0 });
+            // Relaxed: a peer that misses it takes work a little early.
+            self.seat.kept.store(true, Ordering::Relaxed);
+            ghost(|| Ghost::RingKept { worker: self.number, kept: true });
+            debt(Debt::Notify, -1);
+            shared.rely_on_watch();
+            return true;
+        };
+        let polls = polls + 1;
+        core.offer.set(Offer::Kept { since, polls });
+        let passed = now.saturating_sub(since);
+        core.pace.set((core.pace.get() + passed / u64::from(polls)) / 2);
+        // Relaxed: a peer that offered the ring in this worker's stead has looked at the sleepers for what it held then.
+        passed < delay && self.seat.kept.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// Something is about to be pushed into the ring.
+    pub(crate) fn owe_offer(&self, core: &Core) {
+        if core.offer.get() == Offer::Made {
+            core.offer.set(Offer::Owed);
+            debt(Debt::Notify, 1);
+        }
+    }
+
+    /// A full ring is about to overflow into the injector, which nobody can keep.
+    pub(crate) fn keep_no_more(&self, core: &Core, seat: u32) {
+        if let Offer::Kept { .. } = core.offer.get() {
+            core.offer.set(Offer::Owed);
+            debt(Debt::Notify, 1);
+            // Relaxed: the offer that is owed begins with a fence.
+            self.seat(seat).kept.store(false, Ordering::Relaxed);
+            ghost(|| Ghost::RingKept { worker: seat, kept: false });
+        }
+    }
+
+    /// Offers the ring of a seat to the others. By the thread on the seat.
+    pub(crate) fn make_offer(&self, core: &Core, seat: u32) {
+        match core.offer.replace(Offer::Made) {
+            Offer::Kept { .. } => self.offer_kept(seat),
+            offer => {
+                if offer == Offer::Made {
+                    debt(Debt::Notify, 1);
+                }
+                self.notify();
+                debt(Debt::Notify, -1);
+            }
+        }
+    }
+
+    /// Offers a kept ring, in its owner's stead if need be.
+    pub(crate) fn offer_kept(&self, seat: u32) {
+        debt(Debt::Notify, 1);
+        // Relaxed: `notify` begins with the fence N1. Who falls asleep and misses this in its recheck is seen by it.
+        self.seat(seat).kept.store(false, Ordering::Relaxed);
+        ghost(|| Ghost::RingKept { worker: seat, kept: false });
+        self.notify();
+        debt(Debt::Notify, -1);
+    }
+
+    /// Nothing is left to offer: it was run or stolen.
+    pub(crate) fn withdraw_offer(&self, core: &Core, seat: u32) {
+        match core.offer.replace(Offer::Made) {
+            Offer::Made => {}
+            Offer::Owed => debt(Debt::Notify, -1),
+            Offer::Kept { .. } => {
+                // Relaxed: the ring is empty.
+                self.seat(seat).kept.store(false, Ordering::Relaxed);
+                ghost(|| Ghost::RingKept { worker: seat, kept: false });
+            }
+        }
+    }
+}
