@@ -108,7 +108,7 @@ impl Shared {
 
     /// Into the seat's own ring; half of a full one moves to the injector. By the thread on the seat.
     pub(crate) fn push_ring(&self, core: &Core, seat: u32, task: Task, in_poll: bool) {
-        self.owe_offer(core);
+        self.owe_offer(core, seat, in_poll);
         let mut task = task;
         loop {
             let id = task.id();

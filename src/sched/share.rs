@@ -78,11 +78,19 @@ impl Worker<'_> {
 }
 
 impl Shared {
-    /// Something is about to be pushed into the ring.
-    pub(crate) fn owe_offer(&self, core: &Core) {
-        if core.offer.get() == Offer::Made {
-            core.offer.set(Offer::Owed);
-            debt(Debt::Notify, 1);
+    /// Something is about to be pushed into the ring. What a poll pushes is not kept.
+    pub(crate) fn owe_offer(&self, core: &Core, seat: u32, in_poll: bool) {
+        match core.offer.get() {
+            Offer::Made => {
+                core.offer.set(Offer::Owed);
+                debt(Debt::Notify, 1);
+            }
+            Offer::Owed => {}
+            // Relaxed: false once a peer has offered what was there.
+            Offer::Kept { .. } if in_poll || !self.seat(seat).kept.load(Ordering::Relaxed) => {
+                self.keep_no_more(core, seat);
+            }
+            Offer::Kept { .. } => {}
         }
     }
 
