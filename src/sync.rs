@@ -13,7 +13,7 @@
 use core::cell::Cell;
 use core::ptr;
 
-pub use self::ghost::{Debt, Ghost};
+pub use self::ghost::{Debt, Ghost, Which};
 #[cfg(feature = "sim")]
 pub use self::hook::{Access, Hook, enter_hook, hook_is_set, mark_process_simulated};
 #[cfg(not(feature = "sim"))]

@@ -4,6 +4,7 @@
 //! ([`Reap::poll`]) plays it: does it then, or lets it wait on. A file op takes effect when its time has come; the next
 //! look finds what it came to.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -22,9 +23,12 @@ use crate::thread::{Executor, here};
 use crate::unix::Family;
 use crate::world::{Why, World};
 
+mod laws;
+
 /// One driver.
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
+    host: u32,
     worker: u32,
     batch: usize,
     ops: Vec<Slot>,
@@ -32,6 +36,10 @@ pub(crate) struct Driver {
     serial: u64,
     /// Slots that are due, in the order in which they became so.
     due: Vec<u32>,
+    /// Since when there are any.
+    due_since: u64,
+    /// Cancels that met no op, the latest ones.
+    early: VecDeque<Token>,
     /// An unpark that no look has seen.
     unparked: bool,
     /// The thread inside a look, and whether it is blocked.
@@ -69,12 +77,16 @@ impl World {
 
     /// A socket changed under an op: it is due.
     pub(crate) fn op_ready(&mut self, op: OpRef) {
+        let now = self.now;
         let driver = self.driver(op.driver);
         let slot = &mut driver.ops[op.slot as usize];
         if slot.serial != op.serial || slot.op.is_none() || slot.due {
             return;
         }
         slot.due = true;
+        if driver.due.is_empty() {
+            driver.due_since = now;
+        }
         driver.due.push(op.slot);
         self.interrupt(op.driver);
     }
@@ -279,7 +291,8 @@ pub(crate) fn driver(config: &DriverConfig) -> DriverParts {
     executor.os_point();
     let world = executor.world();
     let (run, number) = (world.run, world.drivers.len() as u32);
-    world.drivers.push(Driver { worker: config.worker, batch: config.batch, ..Driver::default() });
+    let host = world.my_host();
+    world.drivers.push(Driver { host, worker: config.worker, batch: config.batch, ..Driver::default() });
     let handle = Handle { run, number };
     DriverParts { submit: Box::new(handle), reap: Box::new(Looker(handle)), unpark: Arc::new(handle) }
 }
@@ -340,6 +353,8 @@ impl Submit for Handle {
             world.driver(number).full = true;
             return Submitted::Full(op);
         }
+        world.check_submit(number, token);
+        executor.settle();
         if world.driver(number).ops.iter().any(|slot| slot.op.is_some() && slot.token == token) {
             let message =
                 format!("token {:#x} was submitted while an op with it was in flight", token.bits());
@@ -387,6 +402,8 @@ impl Submit for Handle {
         let number = self.number;
         let found =
             world.driver(number).ops.iter_mut().position(|slot| slot.op.is_some() && slot.token == token);
+        world.check_cancel(number, token, found);
+        executor.settle();
         let Some(slot) = found else { return };
         let due = world.driver(number).ops[slot].due;
         // What is due may win against its cancel.

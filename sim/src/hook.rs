@@ -101,6 +101,10 @@ impl Hook for Executor {
     #[inline]
     fn point(&self, access: Access, address: usize, at: &'static Location<'static>) {
         self.point_of(access as u32, address, false, at);
+        if self.world().is_freed(address) {
+            self.aside(|world| world.touched_freed(at));
+            self.settle();
+        }
         if matches!(access, Access::Store | Access::Rmw | Access::Unlock | Access::Notify) {
             // A spinning thread may wait for just this.
             self.world().spun.clear();
@@ -175,6 +179,23 @@ impl Hook for Executor {
         let world = self.world();
         let me = world.current;
         world.tso.drain(me);
+    }
+
+    fn held(&self, lock: usize, taken: bool, at: &'static Location<'static>) {
+        self.aside(|world| {
+            let (thread, host) = (world.current, world.my_host() as usize);
+            let checker = &mut world.hosts[host].checker;
+            if !taken {
+                checker.unlocked(thread, lock);
+            } else if let Err(violation) = checker.locked(thread, lock, at) {
+                world.violated(violation);
+            }
+        });
+        self.settle();
+    }
+
+    fn freed(&self, block: usize, bytes: usize, free: bool) {
+        self.aside(|world| world.note_freed(block, bytes, free));
     }
 
     #[inline]

@@ -72,6 +72,7 @@ mod explore;
 mod hook;
 mod interpose;
 mod log;
+mod memory;
 mod net;
 mod options;
 mod os;

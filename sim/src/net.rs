@@ -492,6 +492,8 @@ impl World {
             return;
         }
         socket.closed = true;
+        self.check_closed(id);
+        let socket = self.net.socket(id);
         let (host, raw) = (socket.host as usize, socket.raw);
         if let Some(entry) =
             self.net.descriptors.get_mut(host).and_then(|table| table.get_mut((raw - 3).max(0) as usize))

@@ -87,6 +87,7 @@ impl World {
                 return self.pick_ready();
             }
             self.check_all(|checker, now| checker.idle(now));
+            self.check_drivers();
             if self.failure.is_some() {
                 return NONE;
             }

@@ -11,6 +11,7 @@ use crate::clock::Queue;
 use crate::disk::{Disk, Open};
 use crate::driver::Driver;
 use crate::log::{Did, Log};
+use crate::memory::Freed;
 use crate::net::Net;
 use crate::options::{Options, Preempt};
 use crate::replay::{Fit, Mismatch};
@@ -133,6 +134,7 @@ pub(crate) struct World {
     pub(crate) disks: Vec<Disk>,
     pub(crate) files: Vec<Open>,
     pub(crate) drivers: Vec<Driver>,
+    pub(crate) freed: Freed,
     /// What happened so far, if that was asked for.
     pub(crate) log: Option<Log>,
 }
@@ -174,14 +176,28 @@ impl World {
             disks: Vec::new(),
             files: Vec::new(),
             drivers: Vec::new(),
+            freed: Freed::default(),
             log: None,
         }
     }
 
     /// Makes this the world of a new execution, with what it may re-use of the old one.
     pub(crate) fn reset(&mut self, run: u64, options: Options, source: Source) {
-        let Self { entries, threads, ready, spun, due, digests, tso, waiters, hosts, drivers, net, .. } =
-            self;
+        let Self {
+            entries,
+            threads,
+            ready,
+            spun,
+            due,
+            digests,
+            tso,
+            waiters,
+            hosts,
+            drivers,
+            freed,
+            net,
+            ..
+        } = self;
         entries.clear();
         threads.clear();
         ready.clear();
@@ -192,6 +208,7 @@ impl World {
         waiters.clear();
         hosts.clear();
         drivers.clear();
+        freed.clear();
         net.clear();
         self.disks.clear();
         self.files.clear();
@@ -277,6 +294,15 @@ impl World {
             host.returned = true;
             self.hosts_left -= 1;
             if let Err(violation) = host.checker.end() {
+                self.violated(violation);
+            }
+        }
+        let number = self.threads[me as usize].host;
+        let host = &self.hosts[number as usize];
+        let over = |thread: &Thread| thread.host != number || thread.state == State::Finished;
+        if host.returned && self.threads.iter().all(over) {
+            let open = self.net.open_count(number);
+            if let Err(violation) = host.checker.descriptors_left(open) {
                 self.violated(violation);
             }
         }

@@ -7,7 +7,7 @@ use core::mem;
 use std::task::Waker;
 
 use crate::os::{Completion, Token};
-use crate::sync::{Counter, Mutex};
+use crate::sync::{Counter, Ghost, Mutex, Which, ghost};
 use crate::trace::Event;
 
 /// The table of one worker.
@@ -134,6 +134,7 @@ impl Ops {
         self.in_flight.set(self.in_flight.get() - 1);
         // Under the lock: unlocking is a point, and none may stand between an effect and its event.
         crate::sched::emit(Event::Complete { token: token.bits(), error: error as u16, adopted });
+        ghost(|| Ghost::OpWake { token: token.bits(), waker: waker.as_ref().map(Which::woken_by) });
         drop(table);
         drop(dropped);
         waker
@@ -145,21 +146,26 @@ impl Ops {
         let mut table = self.table.lock();
         let slot = table.slot(token).expect("an op is polled after its completion was taken");
         if let State::Waiting(kept) = &mut slot.state {
+            let note = |waker: &Waker| {
+                ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(waker) });
+            };
             if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+                note(waker);
                 return Polled::Pending;
             }
-            if spare.is_none() {
-                return Polled::NeedsWaker;
-            }
+            let Some(latest) = spare.as_ref() else { return Polled::NeedsWaker };
+            note(latest);
             mem::swap(kept, spare);
             return Polled::Pending;
         }
+        ghost(|| Ghost::OpTaken { token: token.bits() });
         Polled::Ready(done(table.free(token.slot())))
     }
 
     /// The owner is gone. What the op still delivers will be adopted.
     pub(crate) fn detach(&self, token: Token) -> Detached {
         let mut table = self.table.lock();
+        ghost(|| Ghost::OpTaken { token: token.bits() });
         let slot = table.slot(token).expect("an op is detached after its completion was taken");
         if let State::Waiting(waker) = &mut slot.state {
             let waker = waker.take();

@@ -9,7 +9,7 @@ use std::task::Wake;
 use super::context::{Context, with_context};
 use super::shared::Shared;
 use super::worker::{Left, Main, Worker};
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, fence};
+use crate::sync::{AtomicBool, Condvar, Ghost, Mutex, Ordering, fence, ghost};
 use crate::trace::Event;
 
 /// Runs `future` to its end on the calling thread.
@@ -169,6 +169,7 @@ impl Drop for Leave<'_, '_> {
         worker.drain_remote();
         worker.drain_retired();
         shared.empty_seat(worker.core, worker.seat, 0);
+        ghost(|| Ghost::SeatLeft { worker: 0 });
         let next = {
             let mut zero = shared.seat_zero.lock();
             zero.taken = false;

@@ -9,7 +9,7 @@ use core::task::Waker;
 use super::shared::{Seat, Shared};
 use super::worker::Worker;
 use crate::os::{Completion, Wait};
-use crate::sync::{Ghost, Ordering, ghost, spin_loop};
+use crate::sync::{Ghost, Ordering, Which, ghost, spin_loop};
 use crate::task;
 use crate::timer::Key;
 use crate::trace::Event;
@@ -107,8 +107,10 @@ impl Worker<'_> {
             let mut wheel = other.wheel.lock();
             wheel.advance(now, &mut fired);
             other.armed.set(wheel.len() as u64);
-            for (key, _) in &fired {
-                self.core.emit(Event::TimerFire { worker: seat as u16, key: key.index(), now });
+            for (key, waker) in &fired {
+                let key = key.index();
+                ghost(|| Ghost::TimerWake { worker: seat, key, waker: Which::woken_by(waker) });
+                self.core.emit(Event::TimerFire { worker: seat as u16, key, now });
             }
             note_next(seat, &mut wheel);
         }

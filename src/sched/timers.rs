@@ -8,7 +8,7 @@ use core::task::{Poll, Waker};
 use super::context::with_context;
 use super::look::note_next;
 use super::shared::Shared;
-use crate::sync::Ordering;
+use crate::sync::{Ghost, Ordering, Which, ghost};
 use crate::time::Instant;
 use crate::timer::Key;
 use crate::trace::Event;
@@ -23,6 +23,7 @@ pub(crate) struct Armed {
 impl Shared {
     /// Arms a timer that wakes `waker` at `deadline` or soon after.
     pub(crate) fn timer_arm(&self, deadline: Instant, waker: Waker) -> Armed {
+        let which = Which::woken_by(&waker);
         let own = with_context(|cx| self.here(cx).map(|(_, seat)| seat));
         let number = own.unwrap_or_else(|| self.pick_seat());
         let seat = self.seat(number);
@@ -35,6 +36,8 @@ impl Shared {
                 key: key.index(),
                 deadline: deadline.as_nanos(),
             });
+            ghost(|| Ghost::TimerKey { worker: number, key: key.index(), generation: key.generation() });
+            ghost(|| Ghost::TimerAwait { worker: number, key: key.index(), waker: which });
             note_next(number, &mut wheel);
             // Relaxed: written under this lock before each park.
             (key, seat.parked_until.load(Ordering::Relaxed))
@@ -55,10 +58,15 @@ impl Shared {
         let mut spare = Some(waker.clone());
         let mut wheel = self.seat(armed.seat).wheel.lock();
         let Some(kept) = wheel.get_mut(armed.key) else { return Poll::Ready(()) };
+        let (worker, key) = (armed.seat, armed.key.index());
+        let note = |waker: &Waker| ghost(|| Ghost::TimerAwait { worker, key, waker: Which::woken_by(waker) });
         if !kept.will_wake(waker)
             && let Some(new) = spare.take()
         {
+            note(&new);
             spare = Some(core::mem::replace(kept, new));
+        } else {
+            note(waker);
         }
         drop(wheel);
         drop(spare);
@@ -78,6 +86,10 @@ impl Shared {
             }
             waker
         };
+        if waker.is_none() {
+            let (worker, key) = (armed.seat, armed.key);
+            ghost(|| Ghost::TimerGone { worker, key: key.index(), generation: key.generation() });
+        }
         waker.is_some()
     }
 }

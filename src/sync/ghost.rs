@@ -16,6 +16,28 @@ pub enum Debt {
     Token,
 }
 
+/// Which of several things a note is about: an address, that is compared and never printed, ordered or hashed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Which(usize);
+
+impl Which {
+    /// The thing at `address`.
+    pub fn at(address: usize) -> Self {
+        Self(address)
+    }
+
+    /// The task or whatever else a waker wakes.
+    pub fn woken_by(waker: &core::task::Waker) -> Self {
+        Self(waker.data() as usize)
+    }
+}
+
+impl core::fmt::Debug for Which {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("_")
+    }
+}
+
 /// One note. Cursor values are the ring's own 32-bit wrapping indices; `parked` and `searching` are the counts
 /// right after the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +85,22 @@ pub enum Ghost {
     BitClear { task: u64 },
     /// The owner of the ring of `worker` keeps it from the others for now, or it was offered again.
     RingKept { worker: u32, kept: bool },
+    /// The thread on the seat of `worker` got up: nothing of its own may be left there.
+    SeatLeft { worker: u32 },
+    /// A poll left its waker with an op that has not resolved.
+    OpAwait { token: u64, waker: Which },
+    /// An op resolved; `waker`: the one that is called for it.
+    OpWake { token: u64, waker: Option<Which> },
+    /// The owner of an op took its completion, or does not wait for it any more.
+    OpTaken { token: u64 },
+    /// The timer `key` of the wheel of `worker` has this generation: it was just armed.
+    TimerKey { worker: u32, key: u32, generation: u32 },
+    /// A poll left its waker with a timer.
+    TimerAwait { worker: u32, key: u32, waker: Which },
+    /// A timer fired; this waker is called.
+    TimerWake { worker: u32, key: u32, waker: Which },
+    /// A cancel took the timer for fired, or cancelled before.
+    TimerGone { worker: u32, key: u32, generation: u32 },
     /// The earliest deadline of the wheel of `worker` right after a change of it (ns; `u64::MAX`: none).
     WheelNext { worker: u32, deadline: u64 },
 }

@@ -51,6 +51,10 @@ pub trait Hook {
     fn wake(&self, address: usize, all: bool);
     /// A turn of a spin loop: others must run before this thread can get on.
     fn spin(&self, at: &'static Location<'static>);
+    /// The calling thread took (or let go of) a lock of the runtime itself. Switches to nobody.
+    fn held(&self, lock: usize, taken: bool, at: &'static Location<'static>);
+    /// `bytes` of memory at `block` are free in a pool of the runtime (or in use again): nobody may touch them. Switches to nobody.
+    fn freed(&self, block: usize, bytes: usize, free: bool);
     /// A ghost note. Switches to nobody.
     fn ghost(&self, note: Ghost);
     /// An event that just took effect. Switches to nobody.

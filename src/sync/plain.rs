@@ -119,6 +119,10 @@ impl Condvar {
     }
 }
 
+/// A block of memory goes into a pool of the runtime, or is taken out of it: nothing here.
+#[inline(always)]
+pub fn freed(_block: core::ptr::NonNull<u8>, _bytes: usize, _free: bool) {}
+
 /// Notes for the checkers: nothing here.
 #[inline(always)]
 pub fn ghost(_note: impl FnOnce() -> Ghost) {}

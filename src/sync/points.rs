@@ -15,6 +15,9 @@ use super::hook::{Access, Hook, current, simulated};
 use super::{Debt, Ghost};
 use crate::trace::Event;
 
+/// Where the runtime's own code stands.
+const CORE: &str = file!().split_at(file!().len() - "sync/points.rs".len()).0;
+
 /// Calls the cold twin of an operation if this process simulates. One compare and one branch on the live path: the twin is
 /// out of line with all that it needs, so that the live path stays small enough to be inlined.
 macro_rules! or_cold {
@@ -307,9 +310,19 @@ impl<T: ?Sized> Mutex<T> {
         hook.fence();
         loop {
             if let Some(guard) = self.try_real() {
+                self.noted(true, at);
                 return guard;
             }
             hook.block(self.address(), None, at);
+        }
+    }
+
+    /// Tells the checkers about locks of the runtime; those of others are theirs.
+    fn noted(&self, taken: bool, at: &'static Location<'static>) {
+        if at.file().as_bytes().starts_with(CORE.as_bytes())
+            && let Some(hook) = current()
+        {
+            hook.held(self.address(), taken, at);
         }
     }
 
@@ -329,7 +342,11 @@ impl<T: ?Sized> Mutex<T> {
         {
             hook.fence();
         }
-        self.try_real().map(|guard| self.guarded(guard))
+        let guard = self.try_real()?;
+        if simulated() {
+            self.noted(true, Location::caller());
+        }
+        Some(self.guarded(guard))
     }
 
     /// The value, through an exclusive borrow.
@@ -351,6 +368,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         let mutex = self.mutex;
         hook.fence();
         drop(self.into_real());
+        hook.held(mutex.address(), false, Location::caller());
         hook.wake(mutex.address(), false);
     }
 
@@ -364,6 +382,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         // SAFETY: called by `drop` alone, which does nothing after it.
         unsafe { ManuallyDrop::drop(&mut self.guard) };
         if let Some(hook) = hook {
+            hook.held(self.mutex.address(), false, Location::caller());
             hook.wake(self.mutex.address(), false);
         }
     }
@@ -472,6 +491,19 @@ impl Condvar {
             None => self.0.notify_one(),
         }
     }
+}
+
+/// A block of memory goes into a pool of the runtime (`free`), or is taken out of it.
+#[inline(always)]
+pub fn freed(block: core::ptr::NonNull<u8>, bytes: usize, free: bool) {
+    #[cold]
+    #[inline(never)]
+    fn cold(block: usize, bytes: usize, free: bool) {
+        if let Some(hook) = current() {
+            hook.freed(block, bytes, free);
+        }
+    }
+    or_cold!((), cold(block.as_ptr() as usize, bytes, free));
 }
 
 /// Notes for the checkers.

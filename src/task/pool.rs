@@ -8,6 +8,8 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use crate::sync;
+
 /// A cache line.
 const LINE: usize = 64;
 /// Classes of 1 to 8 lines; larger cells go to the allocator.
@@ -63,6 +65,7 @@ pub(super) fn allocate(pool: Option<&Pool>, layout: Layout) -> NonNull<u8> {
             // SAFETY: a block in the list is a `Free` that only this list knows.
             class.first.set(unsafe { first.as_ref() }.next);
             class.len.set(class.len.get() - 1);
+            sync::freed(first.cast(), layout.size(), false);
             return first.cast();
         }
     }
@@ -85,6 +88,7 @@ pub(super) unsafe fn free(pool: Option<&Pool>, block: NonNull<u8>, layout: Layou
             unsafe { free.write(Free { next: class.first.get() }) };
             class.first.set(free.as_ptr());
             class.len.set(class.len.get() + 1);
+            sync::freed(block, layout.size(), true);
             return;
         }
     }
@@ -99,6 +103,7 @@ impl Drop for Pool {
             while let Some(first) = NonNull::new(class.first.get()) {
                 // SAFETY: as in `allocate`.
                 class.first.set(unsafe { first.as_ref() }.next);
+                sync::freed(first.cast(), layout.size(), false);
                 // SAFETY: it was allocated with the layout of its class.
                 unsafe { alloc::alloc::dealloc(first.cast().as_ptr(), layout) };
             }

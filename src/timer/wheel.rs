@@ -53,7 +53,8 @@ impl Key {
         self.0 as u32
     }
 
-    fn generation(self) -> u32 {
+    /// Tells timers in the same place apart.
+    pub(crate) fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }
 }

@@ -91,6 +91,7 @@ impl Checker {
             state.at = At::Nowhere;
             state.flags |= DROPPED | ENDED;
             self.places.hands -= u32::from(held);
+            self.places.abandoned += 1;
             self.finished(task);
             return Ok(());
         }
@@ -209,7 +210,27 @@ impl Checker {
     pub(super) fn aborted(&mut self, task: u64) -> Checked {
         let Some(state) = self.task(task, "was aborted")? else { return Ok(()) };
         state.flags |= ABORTED;
+        if !state.is(TERMINAL | DROPPED) {
+            self.places.aborts.push(task);
+        }
         Ok(())
+    }
+
+    /// All threads are blocked: a task that was aborted has ended, or is on its way to somebody who will end it.
+    pub(super) fn aborts_end(&mut self) -> Checked {
+        let mut aborts = core::mem::take(&mut self.places.aborts);
+        aborts.retain(|task| !self.places.tasks[*task as usize].is(TERMINAL | DROPPED | FREED));
+        let forgotten = aborts.iter().copied().find(|task| {
+            let state = &self.places.tasks[*task as usize];
+            state.at == At::Nowhere && !state.is(SCHEDULED)
+        });
+        self.places.aborts = aborts;
+        match forgotten {
+            Some(task) => {
+                Err(broken("L12", task, "was aborted, and nobody is on the way to end it".to_owned()))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn future_dropped(&mut self, thread: u32, task: u64, worker: u32) -> Checked {

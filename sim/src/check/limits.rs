@@ -13,6 +13,10 @@ pub struct Limits {
     pub idle_rounds: u32,
     /// Polls a worker may do past a source that has work, as a multiple of the intervals it was built with.
     pub fairness: u32,
+    /// Virtual time from the cancel of an op to its end while its worker is not stuck, ns.
+    pub cancel_ns: u64,
+    /// What a worker may wait for in a shutdown after the last op in flight has resolved, ns.
+    pub shutdown_idle_ns: u64,
     /// Events from the request of a shutdown to its end, and as many again for every 8 tasks then alive.
     pub shutdown_events: u64,
     /// Virtual time from the request of a shutdown to its end, ns.
@@ -39,6 +43,8 @@ impl Default for Limits {
             rounds: 200,
             idle_rounds: 2_000,
             fairness: 4,
+            cancel_ns: 1_000_000_000,
+            shutdown_idle_ns: 2_000_000_000,
             shutdown_events: 100_000,
             shutdown_ns: 120_000_000_000,
         }

@@ -119,7 +119,26 @@ impl Checker {
             }
         }
         self.nothing_in_hand()?;
+        self.cancels_end(false)?;
+        self.aborts_end()?;
+        self.slots_served()?;
         self.wheels_served()
+    }
+
+    /// A task in the LIFO slot of a worker that is stuck in a poll is taken over by one that is idle.
+    fn slots_served(&self) -> Checked {
+        let before = self.now.saturating_sub(self.patience());
+        for (worker, seat) in (0..).zip(&self.workers.list) {
+            let stuck = seat.polling != 0 && seat.polling_since < before;
+            if stuck && seat.lifo != 0 && seat.lifo_since < before && self.helper(before) {
+                let what = format!(
+                    "a task has waited in the LIFO slot of worker {worker} since {} ns; its worker is inside one poll of task {}, and another one was idle all the time",
+                    seat.lifo_since, seat.polling
+                );
+                return Err(Violation::new("L8", what).worker(worker));
+            }
+        }
+        Ok(())
     }
 
     /// Every thread of the world is blocked and nothing is due.
@@ -129,6 +148,7 @@ impl Checker {
             return Ok(());
         }
         self.shutdown_over()?;
+        self.cancels_end(true)?;
         // A worker that is stuck inside user code for ever is the world's to report.
         if self.workers.list.iter().any(|seat| seat.polling != 0) {
             return Ok(());
@@ -151,6 +171,7 @@ impl Checker {
             );
             return Err(Violation::new("L2", what));
         }
+        self.readiness_used()?;
         if let Some((task, at, _)) = self.places.busy().find(|(_, _, scheduled)| *scheduled) {
             let what = format!(
                 "task {task} was woken and not polled since: all is quiet, nothing is due, and it is {}",
@@ -175,6 +196,21 @@ impl Checker {
         });
         self.late = self.late.take().or(left);
         self.workers.thread_gone(thread);
+    }
+
+    /// Whether a shutdown was asked for, or no runtime runs.
+    pub fn is_closing(&self) -> bool {
+        !self.running || self.shutdown.asked()
+    }
+
+    /// Judged when the host's last thread has ended: descriptors open = owned. What the last runtime abandoned keeps its own.
+    pub fn descriptors_left(&self, open: usize) -> Checked {
+        if open == 0 || self.running || self.workers.list.is_empty() || self.places.abandoned != 0 {
+            return Ok(());
+        }
+        let what =
+            format!("the host's runtime ended and {open} descriptors are open: nobody owns them any more");
+        Err(Violation::new("S20", what))
     }
 
     /// The host's program returned.

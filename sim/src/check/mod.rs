@@ -7,14 +7,19 @@
 //! | file | what it keeps | invariants |
 //! |---|---|---|
 //! | `tasks`, `places` | where each task is | S1, S2, S12 |
-//! | `life` | its polls, its scheduled bit, its end | S3–S6, S26, S27, L3 |
+//! | `life` | its polls, its scheduled bit, its end | S3–S6, S26, S27, L3, L12 |
+//! | `locks` | who holds which lock of the runtime | S15, S16 |
 //! | `rings` | cursors and slots of each ring | S7–S9 |
 //! | `sleep` | sleepers, searchers, tokens, debts | S10–S12, L4 |
-//! | `timers` | armed timers of each wheel | S24, S25, L5, L6 |
-//! | `ops` | ops in flight, who holds each driver | S13, S17, S19 |
+//! | `timers` | armed timers of each wheel | S24, S25, S29, L5, L6, L14 |
+//! | `ops` | ops in flight, who holds each driver | S13, S17, S19, S23, S29, L7, L12 |
 //! | `shutdown` | phases | S26, L11 |
 //! | `fairness` | polls since the last visit of each source, rounds without use | L8, L10 |
-//! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4 |
+//! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4, L8 |
+//! | `workers` | who is on each seat | S13, L9, L14 |
+//!
+//! The world itself checks what no event tells: touched memory (S14, `memory`), descriptors (S18, S20), what reaches a driver (S21, S30, L12, `driver`).
+//! S22 cannot be broken from inside: a descriptor is counted, and lives as long as any op on it (S18). S28 is loom's.
 
 use pirn::sync::Ghost;
 use pirn::trace::{Event, Place};
@@ -23,7 +28,7 @@ pub use self::limits::Limits;
 pub use self::rules::rule;
 pub use self::violation::{NAMES, Violation};
 use self::{
-    fairness::Fairness, ops::Ops, rings::Ring, shutdown::Shutdown, sleep::Sleep, tasks::Places,
+    fairness::Fairness, locks::Locks, ops::Ops, rings::Ring, shutdown::Shutdown, sleep::Sleep, tasks::Places,
     timers::Wheel, workers::Workers,
 };
 
@@ -32,6 +37,7 @@ mod fairness;
 mod life;
 mod limits;
 mod liveness;
+mod locks;
 mod ops;
 mod places;
 mod rings;
@@ -68,6 +74,7 @@ pub struct Checker {
     ops: Ops,
     fairness: Fairness,
     shutdown: Shutdown,
+    locks: Locks,
 }
 
 impl Checker {
@@ -84,6 +91,7 @@ impl Checker {
     /// Thread `thread` of the world emitted `event` at `now` (ns).
     pub fn event(&mut self, thread: u32, now: u64, event: &Event) -> Checked {
         self.now = now;
+        self.user_code_free(thread, event)?;
         // What an older runtime left behind (wakers, handles) is no business of the next one.
         if !self.running && !matches!(event, Event::Start { .. } | Event::End {}) {
             return Ok(());
@@ -112,6 +120,7 @@ impl Checker {
             }
             Event::Submit { token, .. } => self.submitted(token)?,
             Event::Complete { token, .. } => self.completed(thread, token)?,
+            Event::CancelOp { token } => self.op_cancelled(token),
             Event::TimerArm { worker, key, deadline } => {
                 self.timer_armed(u32::from(worker), key, deadline)?
             }
@@ -171,6 +180,14 @@ impl Checker {
             Ghost::RingKept { worker, kept } => self.workers.change(worker, |seat| seat.kept = kept),
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
+            Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,
+            Ghost::OpAwait { token, waker } => self.op_awaited(token, waker),
+            Ghost::OpWake { token, waker } => self.op_woken(token, waker)?,
+            Ghost::OpTaken { token } => self.op_taken(token),
+            Ghost::TimerKey { worker, key, generation } => self.timer_key(worker, key, generation),
+            Ghost::TimerAwait { worker, key, waker } => self.timer_awaited(worker, key, waker),
+            Ghost::TimerWake { worker, key, waker } => self.timer_woken(worker, key, waker)?,
+            Ghost::TimerGone { worker, key, generation } => self.timer_gone(worker, key, generation)?,
             Ghost::WheelNext { worker, deadline } => self.wheel_next(worker, deadline),
         }
         Ok(())

@@ -1,11 +1,24 @@
-//! S13, S17, S19: ops in flight by token, and who holds each driver.
+//! S13, S17, S19, S23, S29, L7, L12: ops in flight by token, their wakers, and who holds each driver.
 
 use pirn::os::Token;
+use pirn::sync::Which;
 
 use super::{Checked, Checker, NONE, Violation};
 
-/// A slot of a worker's table: the generation in flight there.
-type Slot = Option<u32>;
+/// A slot of a worker's table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// The generation in flight there.
+    in_flight: Option<u32>,
+    /// The generation that was there last.
+    last: Option<u32>,
+    /// The waker of the last poll.
+    awaited: Option<Which>,
+    /// Resolved with somebody waiting, and not taken.
+    ready: bool,
+    /// When its cancel was asked for.
+    cancelled: Option<u64>,
+}
 
 /// Ops and holds of all workers.
 #[derive(Debug, Default)]
@@ -13,6 +26,10 @@ pub(super) struct Ops {
     slots: Vec<Vec<Slot>>,
     pub(super) in_flight: Vec<u32>,
     holders: Vec<u32>,
+    /// Cancels asked for and not answered, by token.
+    cancels: Vec<Token>,
+    /// When the last op resolved.
+    pub(super) last: u64,
 }
 
 impl Ops {
@@ -21,6 +38,8 @@ impl Ops {
         self.slots.resize_with(workers as usize, Vec::new);
         self.in_flight = vec![0; workers as usize];
         self.holders = vec![NONE; workers as usize];
+        self.cancels.clear();
+        self.last = 0;
     }
 
     /// Who holds the driver of `worker`.
@@ -32,7 +51,7 @@ impl Ops {
         let slots = self.slots.get_mut(token.worker() as usize)?;
         let index = token.slot() as usize;
         if slots.len() <= index {
-            slots.resize(index + 1, None);
+            slots.resize(index + 1, Slot::default());
         }
         Some(&mut slots[index])
     }
@@ -48,9 +67,17 @@ impl Checker {
     pub(super) fn submitted(&mut self, token: u64) -> Checked {
         let token = Token::from_bits(token);
         let Some(slot) = self.ops.slot(token) else { return Ok(()) };
-        if let Some(old) = slot.replace(token.generation()) {
+        let generation = token.generation();
+        let (old, last) = (slot.in_flight.replace(generation), slot.last.replace(generation));
+        (slot.ready, slot.cancelled) = (false, None);
+        if let Some(old) = old {
             let what = format!("was submitted while the slot's op of generation {old} is in flight");
-            return Err(op(if old == token.generation() { "S19" } else { "S17" }, token, what));
+            return Err(op(if old == generation { "S19" } else { "S17" }, token, what));
+        }
+        if last == Some(generation) {
+            let what =
+                "has the token of the slot's last op: a late cancel or completion of that one would meet it";
+            return Err(op("S17", token, what.to_owned()));
         }
         self.ops.in_flight[token.worker() as usize] += 1;
         Ok(())
@@ -60,8 +87,8 @@ impl Checker {
         self.dispatched(thread);
         let token = Token::from_bits(token);
         let Some(slot) = self.ops.slot(token) else { return Ok(()) };
-        match *slot {
-            Some(generation) if generation == token.generation() => *slot = None,
+        match slot.in_flight {
+            Some(generation) if generation == token.generation() => slot.in_flight = None,
             Some(other) => {
                 let what = format!("resolved, but the op in flight in its slot is of generation {other}");
                 return Err(op("S17", token, what));
@@ -72,9 +99,104 @@ impl Checker {
                 return Err(op("S19", token, what.to_owned()));
             }
         }
+        let cancelled = slot.cancelled.take().is_some();
+        if cancelled {
+            self.ops.cancels.retain(|other| *other != token);
+        }
         self.ops.in_flight[token.worker() as usize] -= 1;
+        self.ops.last = self.now;
         self.useful();
         Ok(())
+    }
+
+    /// An early end was asked for.
+    pub(super) fn op_cancelled(&mut self, token: u64) {
+        let (token, now) = (Token::from_bits(token), self.now);
+        let Some(slot) = self.ops.slot(token) else { return };
+        if slot.in_flight == Some(token.generation()) && slot.cancelled.is_none() {
+            slot.cancelled = Some(now);
+            self.ops.cancels.push(token);
+        }
+    }
+
+    /// A poll left its waker with an op.
+    pub(super) fn op_awaited(&mut self, token: u64, waker: Which) {
+        if let Some(slot) = self.ops.slot(Token::from_bits(token)) {
+            slot.awaited = Some(waker);
+        }
+    }
+
+    /// An op resolved and wakes whom it has.
+    pub(super) fn op_woken(&mut self, token: u64, waker: Option<Which>) -> Checked {
+        let token = Token::from_bits(token);
+        let Some(slot) = self.ops.slot(token) else { return Ok(()) };
+        let awaited = slot.awaited.take();
+        slot.ready = awaited.is_some();
+        if awaited.is_none() || awaited == waker {
+            return Ok(());
+        }
+        let found = if waker.is_some() { "the waker of an earlier poll" } else { "nobody" };
+        Err(op("S29", token, format!("resolved and woke {found}, not the waker of the last poll")))
+    }
+
+    /// Its owner took the completion.
+    pub(super) fn op_taken(&mut self, token: u64) {
+        if let Some(slot) = self.ops.slot(Token::from_bits(token)) {
+            (slot.ready, slot.awaited) = (false, None);
+        }
+    }
+
+    /// Cancelled ops end within a bound; when nothing is due, they never will.
+    pub(super) fn cancels_end(&self, at_last: bool) -> Checked {
+        let overdue = |asked: u64| at_last || self.now.saturating_sub(asked) > self.limits.cancel_ns;
+        for token in &self.ops.cancels {
+            let slot = self.ops.slots.get(token.worker() as usize);
+            let slot = slot.and_then(|slots| slots.get(token.slot() as usize));
+            let Some(asked) = slot.and_then(|slot| slot.cancelled) else { continue };
+            let stuck = self.workers.get(token.worker()).is_some_and(|seat| seat.polling != 0);
+            if overdue(asked) && !stuck {
+                let what = format!("was cancelled at {asked} ns and has not resolved by {} ns", self.now);
+                return Err(op("L12", *token, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// All is quiet for good: an op that resolved while somebody waited was taken by somebody.
+    pub(super) fn readiness_used(&self) -> Checked {
+        for (worker, slots) in (0..).zip(&self.ops.slots) {
+            if let Some(at) = slots.iter().position(|slot| slot.ready) {
+                let token = Token::new(worker, at as u32, slots[at].last.unwrap_or(0));
+                let what = "resolved while somebody waited for it; all is quiet, and nobody has taken what it brought";
+                return Err(op("S23", token, what.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A completion of the driver of `worker` has been ready since `since`: it is collected soon while anybody is idle.
+    pub fn completion_waits(&self, worker: u32, since: u64) -> Checked {
+        let Some(seat) = self.workers.get(worker).filter(|_| self.running && !self.shutdown.asked()) else {
+            return Ok(());
+        };
+        let before = self.now.saturating_sub(self.patience());
+        let owner = if seat.park.is_some() {
+            "it is parked".to_owned()
+        } else if seat.polling != 0 && seat.polling_since < before && self.helper(before) {
+            format!("it is inside one poll of task {} and another worker idle all the time", seat.polling)
+        } else if seat.left && self.helper(before) {
+            "nobody is on its seat and another worker is idle".to_owned()
+        } else {
+            return Ok(());
+        };
+        if since >= before {
+            return Ok(());
+        }
+        let what = format!(
+            "a completion of the driver of worker {worker} has been ready since {since} ns and is not collected at {} ns: {owner}",
+            self.now
+        );
+        Err(Violation::new("L7", what).worker(worker))
     }
 
     pub(super) fn hold_take(&mut self, thread: u32, worker: u32, by: u32) -> Checked {

@@ -62,7 +62,13 @@ impl Checker {
         let add = |count: &mut u32| *count = count.wrapping_add_signed(by);
         match place {
             Place::Ring => self.workers.change(worker, |seat| add(&mut seat.ring_tasks)),
-            Place::Lifo => self.workers.change(worker, |seat| add(&mut seat.lifo)),
+            Place::Lifo => {
+                let now = self.now;
+                self.workers.change(worker, |seat| {
+                    add(&mut seat.lifo);
+                    seat.lifo_since = now;
+                });
+            }
             Place::Inbox => self.workers.change(worker, |seat| add(&mut seat.inbox)),
             Place::Injector => add(&mut self.places.injector),
             Place::Blocking => add(&mut self.places.blocking),

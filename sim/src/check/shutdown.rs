@@ -38,7 +38,18 @@ impl Checker {
                 format!("worker {worker} went from phase {} of the shutdown back to {phase}", seat.phase);
             return Err(Violation::new("S26", what).worker(worker));
         }
-        self.workers.change(worker, |seat| seat.phase = phase);
+        let now = self.now;
+        let waited = now.saturating_sub(seat.cleaned.max(self.ops.last));
+        let in_flight: u32 = self.ops.in_flight.iter().sum();
+        if phase == 3 && in_flight == 0 && waited > self.limits.shutdown_idle_ns {
+            let what =
+                format!("worker {worker} waited {waited} ns for ops at its end, and none is in flight");
+            return Err(Violation::new("L11", what).worker(worker));
+        }
+        self.workers.change(worker, |seat| {
+            seat.phase = phase;
+            seat.cleaned = if phase == 2 { now } else { seat.cleaned };
+        });
         Ok(())
     }
 

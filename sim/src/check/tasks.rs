@@ -68,6 +68,10 @@ pub(super) struct Places {
     pub(super) gone: u64,
     /// In the hands of a thread.
     pub(super) hands: u32,
+    /// Aborted and perhaps not ended.
+    pub(super) aborts: Vec<u64>,
+    /// Futures that stay for ever: of pinned tasks whose thread did not come back.
+    pub(super) abandoned: u32,
 }
 
 impl Places {
@@ -78,6 +82,8 @@ impl Places {
         self.spawned = 0;
         self.gone = 0;
         self.hands = 0;
+        self.aborts.clear();
+        self.abandoned = 0;
     }
 
     /// The living tasks that are somewhere, or scheduled: number, place, whether scheduled.

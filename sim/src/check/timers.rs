@@ -1,6 +1,8 @@
-//! S24, S25, L5, L6: the armed timers of each wheel.
+//! S24, S25, S29, L5, L6, L14: the armed timers of each wheel.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use pirn::sync::Which;
 
 use super::{Checked, Checker, Violation};
 
@@ -11,6 +13,8 @@ pub(super) struct Wheel {
     order: BTreeSet<(u64, u32)>,
     /// The earliest deadline as the wheel itself published it.
     next: Option<u64>,
+    /// Generation and latest waker of each place.
+    keys: Vec<(u32, Option<Which>)>,
 }
 
 impl Wheel {
@@ -21,6 +25,14 @@ impl Wheel {
 
     pub(super) fn len(&self) -> usize {
         self.armed.len()
+    }
+
+    fn key(&mut self, key: u32) -> &mut (u32, Option<Which>) {
+        let key = key as usize;
+        if self.keys.len() <= key {
+            self.keys.resize(key + 1, (0, None));
+        }
+        &mut self.keys[key]
     }
 
     fn disarm(&mut self, key: u32) -> Option<u64> {
@@ -74,10 +86,55 @@ impl Checker {
         Ok(())
     }
 
+    pub(super) fn timer_key(&mut self, worker: u32, key: u32, generation: u32) {
+        if let Some(wheel) = self.wheels.get_mut(worker as usize) {
+            *wheel.key(key) = (generation, None);
+        }
+    }
+
+    pub(super) fn timer_awaited(&mut self, worker: u32, key: u32, waker: Which) {
+        if let Some(wheel) = self.wheels.get_mut(worker as usize) {
+            wheel.key(key).1 = Some(waker);
+        }
+    }
+
+    pub(super) fn timer_woken(&mut self, worker: u32, key: u32, waker: Which) -> Checked {
+        let Some(wheel) = self.wheels.get_mut(worker as usize) else { return Ok(()) };
+        match wheel.key(key).1.take() {
+            Some(latest) if latest != waker => {
+                let what = "fires and wakes the waker of an earlier poll, not the one of the last";
+                Err(timer("S29", worker, key, what.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A cancel found it fired or cancelled.
+    pub(super) fn timer_gone(&mut self, worker: u32, key: u32, generation: u32) -> Checked {
+        let Some(wheel) = self.wheels.get_mut(worker as usize) else { return Ok(()) };
+        if wheel.key(key).0 == generation
+            && let Some(deadline) = wheel.armed.get(&key)
+        {
+            let what = format!("was taken for fired by a cancel, but it is armed for {deadline} ns");
+            return Err(timer("S24", worker, key, what));
+        }
+        Ok(())
+    }
+
     pub(super) fn wheel_next(&mut self, worker: u32, deadline: u64) {
         if let Some(wheel) = self.wheels.get_mut(worker as usize) {
             wheel.next = Some(deadline);
         }
+    }
+
+    /// How late a service may come that another worker can do.
+    pub(super) fn patience(&self) -> u64 {
+        self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2))
+    }
+
+    /// Whether a worker has been idle since `before`.
+    pub(super) fn helper(&self, before: u64) -> bool {
+        self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before)
     }
 
     /// A park that is shorter than the wheel asks for is a watch: it tells how late a look after a busy worker may come.
@@ -92,9 +149,8 @@ impl Checker {
     /// All threads are blocked: each parked worker comes back in time for its wheel, and nothing is overdue that somebody could
     /// have served: the owner if it is parked, a worker that has been idle all the time if the owner is stuck in one poll.
     pub(super) fn wheels_served(&self) -> Checked {
-        let patience = self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2));
-        let before = self.now.saturating_sub(patience);
-        let helper = self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before);
+        let before = self.now.saturating_sub(self.patience());
+        let helper = self.helper(before);
         for (worker, (seat, wheel)) in (0u32..).zip(self.workers.list.iter().zip(&self.wheels)) {
             let earliest = wheel.earliest();
             if earliest == u64::MAX {
@@ -107,6 +163,13 @@ impl Checker {
                 return Err(park_unbound(worker, park.deadline, earliest, wheel.next));
             }
             let stuck = seat.polling != 0 && seat.polling_since < before && helper;
+            if earliest < before && seat.left && helper && !self.shutdown.asked() {
+                let what = format!(
+                    "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: nobody is on its seat and another worker is idle",
+                    self.now
+                );
+                return Err(Violation::new("L14", what).worker(worker));
+            }
             if earliest < before && (seat.park.is_some() || stuck) && !self.shutdown.asked() {
                 let owner = match seat.polling {
                     0 => "the owner is parked".to_owned(),

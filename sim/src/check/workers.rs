@@ -44,8 +44,14 @@ pub(super) struct Worker {
     pub(super) owed: u32,
     /// Between `ParkBegin` and `ParkEnd`.
     pub(super) park: Option<Parked>,
-    /// The shutdown phase it reached, plus one.
+    /// The shutdown phase it reached.
     pub(super) phase: u8,
+    /// When it reached phase 2.
+    pub(super) cleaned: u64,
+    /// Nobody has been on it since its thread got up.
+    pub(super) left: bool,
+    /// When its LIFO slot was filled.
+    pub(super) lifo_since: u64,
 }
 
 impl Default for Worker {
@@ -68,6 +74,9 @@ impl Default for Worker {
             owed: 0,
             park: None,
             phase: 0,
+            cleaned: 0,
+            left: false,
+            lifo_since: 0,
         }
     }
 }
@@ -127,6 +136,7 @@ impl Workers {
             *seat = NONE;
         }
         self.seats[thread as usize] = worker;
+        self.list[worker as usize].left = false;
     }
 
     pub(super) fn thread_gone(&mut self, thread: u32) {
@@ -173,6 +183,39 @@ impl Checker {
             .worker(worker));
         }
         self.workers.bind(thread, worker);
+        Ok(())
+    }
+
+    /// The thread on a seat got up: what it had is taken up by others.
+    pub(super) fn seat_left(&mut self, thread: u32, worker: u32) -> Checked {
+        let Some(seat) = self.workers.get(worker) else { return Ok(()) };
+        let left = |id, what: &str| {
+            let what = format!("the thread on the seat of worker {worker} got up and left {what}");
+            Err(Violation::new(id, what).worker(worker))
+        };
+        if seat.ring + seat.ring_tasks + seat.lifo != 0 {
+            let what = format!(
+                "{} tasks in its ring and {} in its LIFO slot: nobody takes them from there",
+                seat.ring_tasks.max(seat.ring),
+                seat.lifo
+            );
+            return left("L14", &what);
+        }
+        if self.ops.holder(worker as usize) == Some(worker) {
+            return left("L14", "its driver held: nobody can serve it");
+        }
+        // A token that is owed to it may come later: it stays for who sits down next.
+        if seat.joined || seat.searching {
+            return left(
+                "L9",
+                "a wake with it: it still counts as a sleeper or searcher, and passed the wake on to nobody",
+            );
+        }
+        self.workers.thread_gone(thread);
+        self.workers.change(worker, |seat| {
+            seat.left = true;
+            seat.main = false;
+        });
         Ok(())
     }
 
