@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pirn_sim::{Shard, Strategy};
+use pirn_sim::{Faults, Shard, Strategy};
 
 use crate::workloads::{self, Workload};
 
@@ -95,6 +95,10 @@ pub(crate) struct Explore {
     /// Threads that explore [default: one a CPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) jobs: Option<u16>,
+    /// What goes wrong: a list of default, none, mild, swarm, all and names of faults; a minus leaves one out. `mild` is a swarm
+    /// of what every workload survives; `swarm` and `all` reset connections and crash hosts, which no workload expects.
+    #[arg(long, value_name = "LIST", default_value = "default", value_parser = Faults::parse)]
+    pub(crate) faults: Faults,
     /// Simulate store buffers in every schedule.
     #[arg(long)]
     pub(crate) tso: bool,

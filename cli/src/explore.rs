@@ -43,6 +43,7 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
     let schedule = Schedule {
         workers: args.workers.clone(),
         strategy: args.strategy,
+        faults: args.faults.clone(),
         tso: if args.tso { Tso::On } else { Tso::Off },
     };
     let simulation = program::simulation(workload, size, &schedule);

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_sim::{Simulation, Strategy, Trace};
+use pirn_sim::{Faults, Simulation, Strategy, Trace};
 
 use crate::failure::Failure;
 use crate::workloads::{self, Place, Setting, Size, Workload};
@@ -20,12 +20,13 @@ const BYTES: &str = "bytes";
 pub(crate) struct Schedule {
     pub(crate) workers: RangeInclusive<usize>,
     pub(crate) strategy: Strategy,
+    pub(crate) faults: Faults,
     pub(crate) tso: pirn_sim::Tso,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { workers: 1..=4, strategy: Strategy::Mix, tso: pirn_sim::Tso::Half }
+        Self { workers: 1..=4, strategy: Strategy::Mix, faults: Faults::default(), tso: pirn_sim::Tso::Half }
     }
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Sch
         .arg(BYTES, size.bytes)
         .workers(schedule.workers.clone())
         .strategy(schedule.strategy)
+        .faults(schedule.faults.clone())
         .tso(schedule.tso);
     for host in workload.hosts {
         simulation = simulation.host(host.name, move || async move {

@@ -25,7 +25,8 @@ pub(crate) struct Telling<'a> {
 impl Telling<'_> {
     /// Describes a failed execution of `simulation`.
     pub(crate) fn failed(&self, simulation: &Simulation, outcome: &Outcome) -> Failure {
-        println!("\nseed {} fails: {}", outcome.seed, outcome.verdict);
+        println!("\noptions of seed {}: {}", outcome.seed, outcome.trace.options());
+        println!("seed {} fails: {}", outcome.seed, outcome.verdict);
         let name = format!("pirn-{}-{}", self.workload.name, outcome.seed);
         let whole = self.directory.join(format!("{name}.json"));
         if let Err(failure) = save(&outcome.trace, &whole) {

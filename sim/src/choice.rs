@@ -59,6 +59,14 @@ pub enum Kind {
     Fail,
     /// What a loss of power leaves, and which bit rots; 0: nothing that was not synced.
     Crash,
+    /// How often a packet is lost and sent again; 0: never.
+    Loss,
+    /// What strikes a host, a thread or a link, and which; 0: nothing, or the first.
+    Strike,
+    /// For how long; 0: the shortest.
+    Span,
+    /// Whether a socket is refused, and why; 0: no.
+    Refuse,
 }
 
 impl Kind {
@@ -84,6 +92,10 @@ impl Kind {
         Self::Cold,
         Self::Fail,
         Self::Crash,
+        Self::Loss,
+        Self::Strike,
+        Self::Span,
+        Self::Refuse,
     ];
 
     /// Its name in traces.
@@ -109,6 +121,10 @@ impl Kind {
             Self::Cold => "cold",
             Self::Fail => "fail",
             Self::Crash => "crash",
+            Self::Loss => "loss",
+            Self::Strike => "strike",
+            Self::Span => "span",
+            Self::Refuse => "refuse",
         }
     }
 

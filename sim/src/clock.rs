@@ -14,10 +14,24 @@ pub(crate) enum Due {
     Thread { thread: u32, block: u32 },
     /// A packet arrives.
     Packet(u32),
-    /// Two hosts see each other again after a drawn partition.
-    Heal(u32, u32),
     /// A file op comes to its end.
     File(OpRef),
+    /// A drawn partition ends; one-way or not.
+    Heal(u32, u32, bool),
+    /// A drawn clog ends.
+    Unclog(u32, u32),
+    /// Something may strike.
+    Tick,
+    /// A host that stands still goes on.
+    Thaw(u32),
+    /// A thread that stands still goes on.
+    ThawThread(u32),
+    /// A crashed host starts again.
+    Restart(u32),
+    /// Faults stop.
+    FaultsEnd,
+    /// All hosts must have returned.
+    Progress,
 }
 
 /// What is due, in order of time and then of entry.
@@ -148,17 +162,47 @@ impl World {
                     self.arrive(packet);
                     anything = true;
                 }
-                Due::Heal(a, b) => {
-                    self.heal(a, b);
+                Due::Heal(a, b, one_way) => {
+                    self.end_partition(a, b, one_way);
                     anything = true;
                 }
                 Due::File(op) => {
                     self.file_op_ends(op);
                     anything = true;
                 }
+                Due::Unclog(a, b) => self.end_clog(a, b),
+                Due::Tick => self.tick(),
+                Due::Thaw(host) => {
+                    self.thaw(host);
+                    anything = true;
+                }
+                Due::ThawThread(thread) => {
+                    self.thaw_thread(thread);
+                    anything = true;
+                }
+                Due::Restart(host) => {
+                    self.restart(host);
+                    anything = true;
+                }
+                Due::FaultsEnd => {
+                    self.faults_end();
+                    anything = self.ready.count() > 0;
+                }
+                Due::Progress => self.progress_is_due(),
             }
         }
-        anything
+        anything || self.urgent
+    }
+
+    /// The wall clock of a host, in nanoseconds of Unix time.
+    pub(crate) fn wall(&self, host: u32) -> u64 {
+        (WALL_START + self.now).saturating_add_signed(self.hosts[host as usize].wall_ns)
+    }
+
+    /// When the wall clock of the running thread's host will show `wall_ns`, if it does not jump.
+    pub(crate) fn at_wall(&self, wall_ns: u64) -> u64 {
+        let skew = self.hosts[self.my_host() as usize].wall_ns;
+        wall_ns.saturating_add_signed(skew.saturating_neg()).saturating_sub(WALL_START)
     }
 }
 

@@ -30,6 +30,8 @@ mod laws;
 pub(crate) struct Driver {
     host: u32,
     worker: u32,
+    /// Its host crashed.
+    dead: bool,
     batch: usize,
     ops: Vec<Slot>,
     free: Vec<u32>,
@@ -70,6 +72,16 @@ enum Played {
     Waits,
 }
 
+impl Driver {
+    /// A host is gone: nobody will look here, and what ops hold is leaked until the end of the run.
+    pub(crate) fn crashed(&mut self, host: u32) {
+        if self.host == host {
+            self.dead = true;
+            self.due.clear();
+        }
+    }
+}
+
 impl World {
     fn driver(&mut self, driver: u32) -> &mut Driver {
         &mut self.drivers[driver as usize]
@@ -80,7 +92,7 @@ impl World {
         let now = self.now;
         let driver = self.driver(op.driver);
         let slot = &mut driver.ops[op.slot as usize];
-        if slot.serial != op.serial || slot.op.is_none() || slot.due {
+        if driver.dead || slot.serial != op.serial || slot.op.is_none() || slot.due {
             return;
         }
         slot.due = true;
@@ -149,8 +161,9 @@ impl World {
 
     /// The time of a file op has come: it takes effect.
     pub(crate) fn file_op_ends(&mut self, at: OpRef) {
-        let slot = &mut self.driver(at.driver).ops[at.slot as usize];
-        if slot.serial != at.serial || slot.cancelled {
+        let driver = self.driver(at.driver);
+        let slot = &mut driver.ops[at.slot as usize];
+        if driver.dead || slot.serial != at.serial || slot.cancelled {
             return;
         }
         let host = slot.socket;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::net::host_ip;
 use crate::os::SimOs;
 use crate::simulation::Returned;
+use crate::strike::Strike;
 use crate::thread::here;
 
 /// The main thread of a host: a runtime over the world, and the program as its main future.
@@ -80,7 +81,75 @@ pub fn partition(a: &str, b: &str) {
     let (first, second) = pair(a, b);
     let world = here("pirn_sim::partition").world();
     world.tell(|| format!("{a} and {b} are cut off from one another"));
-    world.cut(first, second);
+    world.cut_link(first, second);
+    world.cut_link(second, first);
+}
+
+/// Cuts host `to` off from what host `from` sends: that waits until [`heal_one_way`]. Panics as [`partition`] does.
+#[track_caller]
+pub fn partition_one_way(from: &str, to: &str) {
+    let (first, second) = pair(from, to);
+    let world = here("pirn_sim::partition_one_way").world();
+    world.tell(|| format!("{to} is cut off from what {from} sends"));
+    world.cut_link(first, second);
+}
+
+/// Takes a [`partition_one_way`] back. Panics as [`partition`] does.
+#[track_caller]
+pub fn heal_one_way(from: &str, to: &str) {
+    let (first, second) = pair(from, to);
+    let world = here("pirn_sim::heal_one_way").world();
+    world.tell(|| format!("{to} sees what {from} sends again"));
+    world.heal_link(first, second);
+}
+
+/// From now on what host `from` sends takes fifty times as long to host `to`, until [`unclog`]. Panics as [`partition`] does.
+#[track_caller]
+pub fn clog(from: &str, to: &str) {
+    let (first, second) = pair(from, to);
+    let world = here("pirn_sim::clog").world();
+    world.tell(|| format!("the link from {from} to {to} is clogged"));
+    world.clog(first, second);
+}
+
+/// Takes a [`clog`] back. Panics as [`partition`] does.
+#[track_caller]
+pub fn unclog(from: &str, to: &str) {
+    let (first, second) = pair(from, to);
+    let world = here("pirn_sim::unclog").world();
+    world.tell(|| format!("the link from {from} to {to} is clear again"));
+    world.unclog(first, second);
+}
+
+/// Host `name` crashes: its threads, sockets and memory are gone, nothing is dropped and no peer is told. After `down` its program starts
+/// again. Globals and what its program captured stay as they are. Nothing happens to a host that is down or has returned.
+///
+/// If it is the calling host, this does not return. Panics if there is no such host, and outside a simulation.
+#[track_caller]
+pub fn crash(name: &str, down: Duration) {
+    strike(name, Strike::Crash, down);
+}
+
+/// All threads of host `name` stand still for `span`. Panics as [`crash`] does.
+#[track_caller]
+pub fn pause(name: &str, span: Duration) {
+    strike(name, Strike::Pause, span);
+}
+
+#[track_caller]
+fn strike(name: &str, what: fn(u32, u64) -> Strike, span: Duration) {
+    let (host, _) = pair(name, name);
+    let executor = here("pirn_sim::crash");
+    let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    executor.world().strike(what(host, span));
+    executor.os_point();
+}
+
+/// The wall clock of host `name` jumps by so many nanoseconds, back if negative. Panics as [`crash`] does.
+#[track_caller]
+pub fn jump_clock(name: &str, by_ns: i64) {
+    let (host, _) = pair(name, name);
+    here("pirn_sim::jump_clock").world().jump(host, by_ns);
 }
 
 /// Takes a [`partition`] back. Panics as that does.
@@ -89,7 +158,8 @@ pub fn heal(a: &str, b: &str) {
     let (first, second) = pair(a, b);
     let world = here("pirn_sim::heal").world();
     world.tell(|| format!("{a} and {b} see one another again"));
-    world.heal(first, second);
+    world.heal_link(first, second);
+    world.heal_link(second, first);
 }
 
 /// The power of a host fails and comes back, as far as its disk is concerned: what was synced is there, of the rest what

@@ -7,7 +7,6 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::clock::WALL_START;
 use crate::report::Verdict;
 use crate::thread::{Executor, current};
 use crate::world::Why;
@@ -140,7 +139,7 @@ unsafe fn futex(
         if command == libc::FUTEX_WAIT {
             now.saturating_add(ns)
         } else if op & libc::FUTEX_CLOCK_REALTIME != 0 {
-            ns.saturating_sub(WALL_START)
+            executor.world().at_wall(ns)
         } else {
             ns.saturating_sub(MONOTONIC_START)
         }
@@ -218,7 +217,10 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, into: *mut libc::time
     let now = executor.aside(|world| world.read_clock());
     executor.settle();
     let ns = match clock {
-        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => WALL_START + now,
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => {
+            let world = executor.world();
+            world.wall(world.my_host())
+        }
         libc::CLOCK_THREAD_CPUTIME_ID | libc::CLOCK_PROCESS_CPUTIME_ID => now,
         _ => MONOTONIC_START + now,
     };
@@ -261,7 +263,7 @@ unsafe extern "C" fn clock_nanosleep(
     let until = if flags & libc::TIMER_ABSTIME == 0 {
         executor.world().now.saturating_add(ns)
     } else if clock == libc::CLOCK_REALTIME {
-        ns.saturating_sub(WALL_START)
+        executor.world().at_wall(ns)
     } else {
         ns.saturating_sub(MONOTONIC_START)
     };

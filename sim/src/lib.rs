@@ -27,6 +27,8 @@
 //! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`).
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
 //!   (`replay`); choices other than the default are recorded (`trace`).
+//! - What goes wrong is drawn from the seed ([`Faults`]; `fault`, `strike`, `link`, `partition`); after a while faults stop, and the
+//!   program has to get on.
 //! - Time jumps to what is due next when all threads wait (`clock`); network and disks are part of the world (`net`, `stream`, `disk`, `driver`).
 //! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
 //!
@@ -41,13 +43,14 @@ pub use pirn_macros::sim_test as test;
 pub use self::choice::{Entry, Kind};
 pub use self::disk::Storage;
 pub use self::entry::{
-    busy, crash_disk, heal, host_addr, host_name, is_simulated, lookup, open_descriptors, os, partition,
-    raise, random, rot_disk, say,
+    busy, clog, crash, crash_disk, heal, heal_one_way, host_addr, host_name, is_simulated, jump_clock,
+    lookup, open_descriptors, os, partition, partition_one_way, pause, raise, random, rot_disk, say, unclog,
 };
 pub use self::explore::{Explore, Failure, Progress, Ran, Report};
+pub use self::fault::Faults;
 pub use self::interpose::is_linked;
 pub use self::log::{Did, Leaving, Step};
-pub use self::options::{Datagrams, Faults, Network, Preempt, Sizes, Tso};
+pub use self::options::{Datagrams, Network, Preempt, Sizes, Tso};
 pub use self::plan::Shard;
 pub use self::replay::{Fit, Mismatch, ReplayError};
 pub use self::report::{Outcome, Verdict};
@@ -69,8 +72,10 @@ mod draw;
 mod driver;
 mod entry;
 mod explore;
+mod fault;
 mod hook;
 mod interpose;
+mod link;
 mod log;
 mod memory;
 mod net;
@@ -91,6 +96,7 @@ mod socket;
 mod story;
 mod strategy;
 mod stream;
+mod strike;
 mod summary;
 mod tally;
 mod thread;

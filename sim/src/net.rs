@@ -16,8 +16,6 @@ use crate::world::World;
 /// An error number of the kernel.
 pub(crate) type Errno = i32;
 
-/// Latency between two sockets of one host.
-const LOOPBACK_NS: u64 = 8_000;
 /// How long a connection request waits before it is sent again to a listener whose queue was full.
 const RETRY_NS: u64 = 1_000_000_000;
 /// The first port given to sockets that ask for none.
@@ -54,6 +52,10 @@ pub(crate) struct Packet {
     /// The receiving socket; for a request or a datagram: the sender again.
     pub(crate) to: u32,
     pub(crate) what: What,
+    /// Its number, in order of sending.
+    pub(crate) number: u64,
+    /// How often it came to a host that was down.
+    pub(crate) tries: u32,
 }
 
 /// All sockets and what travels between them.
@@ -61,15 +63,22 @@ pub(crate) struct Packet {
 pub(crate) struct Net {
     pub(crate) sockets: Vec<Socket>,
     /// Each host's descriptors: the socket behind each number.
-    descriptors: Vec<Vec<Option<u32>>>,
+    pub(crate) descriptors: Vec<Vec<Option<u32>>>,
     next_port: Vec<u16>,
     /// Sockets that listen, oldest first.
-    listeners: Vec<u32>,
+    pub(crate) listeners: Vec<u32>,
     packets: Vec<Option<Packet>>,
+    /// How many were sent.
+    sent: u64,
     free_packets: Vec<u32>,
     /// Pairs (from, to) that are cut, how often.
     pub(crate) cut: Vec<(u32, u32, u32)>,
     pub(crate) held: Vec<Packet>,
+    /// Links that are clogged, how often.
+    pub(crate) clogged: Vec<(u32, u32, u32)>,
+    /// Partitions that were drawn and have not ended, one-way or not; clogs too.
+    pub(crate) drawn: Vec<(u32, u32, bool)>,
+    pub(crate) drawn_clogs: Vec<(u32, u32)>,
 }
 
 impl Net {
@@ -80,9 +89,13 @@ impl Net {
         self.next_port.clear();
         self.listeners.clear();
         self.packets.clear();
+        self.sent = 0;
         self.free_packets.clear();
         self.cut.clear();
         self.held.clear();
+        self.clogged.clear();
+        self.drawn.clear();
+        self.drawn_clogs.clear();
     }
 
     /// The socket with this number.
@@ -165,6 +178,12 @@ pub(crate) fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
 impl World {
     /// A fresh socket with a descriptor.
     pub(crate) fn open_socket(&mut self, host: u32, family: Family) -> Result<u32, Errno> {
+        match self.rarely(Kind::Refuse, 4, self.options.rates.refuse) {
+            0 => {}
+            1 => return Err(libc::ENFILE),
+            2 => return Err(libc::ENOBUFS),
+            _ => return Err(libc::ENOMEM),
+        }
         let id = self.net.add_socket(host, family);
         match self.net.open(host, id, self.options.descriptors) {
             Ok(_) => Ok(id),
@@ -292,7 +311,9 @@ impl World {
         if self.net.socket(from).family.is_local() {
             return self.arrive_at(to, what);
         }
-        let packet = Packet { from_host, to_host, from, to, what };
+        self.net.sent += 1;
+        let number = self.net.sent;
+        let packet = Packet { from_host, to_host, from, to, what, number, tries: 0 };
         self.maybe_partition(from_host, to_host);
         if self.net.is_cut(from_host, to_host) {
             self.net.held.push(packet);
@@ -302,13 +323,7 @@ impl World {
     }
 
     pub(crate) fn transmit(&mut self, packet: Packet) {
-        let latency = if packet.from_host == packet.to_host { LOOPBACK_NS } else { self.options.latency_ns };
-        let delay = match self.rarely(Kind::Delay, 4, 200) {
-            0 => latency,
-            1 => latency + latency / 2,
-            2 => latency * 3,
-            _ => latency / 2,
-        };
+        let delay = self.delay(packet.from_host, packet.to_host);
         let sender = self.net.socket(packet.from);
         let at = sender.last_arrival.max(self.now + delay);
         self.net.socket(packet.from).last_arrival = at;
@@ -338,6 +353,10 @@ impl World {
             if !matches!(packet.what, What::Datagram { .. } | What::Unreachable) {
                 self.net.held.push(packet);
             }
+            return;
+        }
+        if self.hosts[packet.to_host as usize].down {
+            self.nobody_there(packet);
             return;
         }
         match packet.what {
@@ -393,6 +412,13 @@ impl World {
         let buffer = self.options.buffer;
         let socket = self.net.socket(to);
         if socket.reset && !matches!(what, What::Rst) {
+            // Half-open: the other end learns now that this one is gone.
+            let other = socket.other;
+            if matches!(what, What::Data(_) | What::Fin)
+                && other.is_some_and(|other| !self.net.socket(other).reset)
+            {
+                self.reset_other(to, other);
+            }
             return;
         }
         match what {
@@ -461,28 +487,11 @@ impl World {
         }
     }
 
-    fn send_to_other(&mut self, id: u32, what: What) {
+    pub(crate) fn send_to_other(&mut self, id: u32, what: What) {
         if let Some(other) = self.net.socket(id).other {
             let to_host = self.net.socket(other).host;
             self.send_packet(id, to_host, other, what);
         }
-    }
-
-    /// Perhaps resets a connection: both ends learn of it.
-    pub(crate) fn maybe_reset(&mut self, id: u32) {
-        if self.options.reset > 0
-            && self.now < self.faults_end()
-            && matches!(self.net.socket(id).role, Role::Stream)
-            && !self.net.socket(id).reset
-            && self.rarely(Kind::Reset, 2, self.options.reset) != 0
-        {
-            self.send_to_other(id, What::Rst);
-            self.be_reset(id);
-        }
-    }
-
-    pub(crate) fn faults_end(&self) -> u64 {
-        u64::try_from(self.options.faults.until.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// No descriptor names the socket any more.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::check::{Checker, Limits};
 use crate::disk::{DiskDrawn, Storage};
+use crate::fault::{Faults, Rates};
 use crate::rng::Rng;
 use crate::strategy::{Strategy, Walk};
 
@@ -47,79 +48,6 @@ pub enum Sizes {
     Drawn,
     /// The runtime's own defaults.
     Default,
-}
-
-/// What goes wrong beyond ordinary timing. All of it is legal behaviour of a real machine; a program that does not
-/// expect `resets`, `partitions` or `disk` will fail under them, so these are off unless asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Faults {
-    /// Reads and writes transfer less than they could.
-    pub short: bool,
-    /// Polls return early, completions come in any order and in parts, submissions meet a full queue.
-    pub spurious: bool,
-    /// Time passes while threads are runnable: a thread is slow.
-    pub slow: bool,
-    /// Connections are reset.
-    pub resets: bool,
-    /// Pairs of hosts lose sight of each other for a while.
-    pub partitions: bool,
-    /// File ops fail: EIO, and ENOSPC for writes.
-    pub disk: bool,
-    /// Faults `resets`, `partitions` and `disk` end after this much virtual time.
-    pub until: Duration,
-}
-
-impl Default for Faults {
-    /// Short transfers, spurious returns and slow threads: what every program must expect.
-    fn default() -> Self {
-        Self {
-            short: true,
-            spurious: true,
-            slow: true,
-            resets: false,
-            partitions: false,
-            disk: false,
-            until: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Faults {
-    /// No fault at all.
-    pub fn none() -> Self {
-        Self { short: false, spurious: false, slow: false, ..Self::default() }
-    }
-
-    /// Every fault.
-    pub fn all() -> Self {
-        Self { resets: true, partitions: true, disk: true, ..Self::default() }
-    }
-
-    /// From a list separated by commas: `default`, `none`, `all`, `short`, `spurious`, `slow`, `resets`, `partitions`, `disk`.
-    /// Names add to the default set, except after `none`.
-    pub fn parse(list: &str) -> Result<Self, String> {
-        let mut faults = Self::default();
-        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            match name {
-                "default" => faults = Self::default(),
-                "none" => faults = Self::none(),
-                "all" => faults = Self::all(),
-                "short" => faults.short = true,
-                "spurious" => faults.spurious = true,
-                "slow" => faults.slow = true,
-                "resets" => faults.resets = true,
-                "partitions" => faults.partitions = true,
-                "disk" => faults.disk = true,
-                other => {
-                    return Err(format!(
-                        "no fault is called `{other}`; there are default, none, all, short, spurious, slow, resets, partitions and disk"
-                    ));
-                }
-            }
-        }
-        Ok(faults)
-    }
 }
 
 /// The network between the hosts.
@@ -214,6 +142,9 @@ pub(crate) struct Options {
     pub(crate) datagrams: Datagrams,
     #[serde(default)]
     pub(crate) disk: DiskDrawn,
+    /// The other faults.
+    #[serde(default)]
+    pub(crate) rates: Rates,
     pub(crate) max_points: u64,
     pub(crate) max_time_ns: u64,
     pub(crate) entropy: u64,
@@ -303,40 +234,36 @@ impl Asked {
             watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
             share_delay_ns: 0,
         });
-        let calm = rng.chance(300) || matches!(walk, Walk::Dfs { .. });
-        let mut fault = |on: bool, list: &[u32]| {
-            let drawn = rng.one_of(list);
-            if on && !calm { drawn } else { 0 }
-        };
-        let faults = &self.faults;
-        let short = fault(faults.short, &[0, 50, 300]);
-        let spurious = fault(faults.spurious, &[0, 20, 100]);
-        let slow = fault(faults.slow, &[0, 0, 1, 5]);
-        let reset = fault(faults.resets, &[1, 5, 20]);
-        let partition = fault(faults.partitions, &[1, 5, 20]);
+        // A depth-first search is over orders; faults would only make its space larger.
+        let without = matches!(walk, Walk::Dfs { .. });
+        let mut extra = Rng::new(seed, 3);
+        let basic = self.faults.basic(&mut rng, &mut extra, without);
+        let (tso_hold, tso_drain) = (rng.one_of(&[500, 1000]), rng.one_of(&[0, 10, 100]));
+        let latency_ns = between(
+            &mut rng,
+            self.network.latency.start().as_nanos() as u64,
+            self.network.latency.end().as_nanos() as u64,
+        );
         let mut options = Options {
             walk,
             preempt: self.preempt,
             tso,
-            tso_hold: rng.one_of(&[500, 1000]),
-            tso_drain: rng.one_of(&[0, 10, 100]),
+            tso_hold,
+            tso_drain,
             workers,
             sizes,
-            latency_ns: between(
-                &mut rng,
-                self.network.latency.start().as_nanos() as u64,
-                self.network.latency.end().as_nanos() as u64,
-            ),
+            latency_ns,
             buffer: between(&mut rng, *self.network.buffer.start() as u64, *self.network.buffer.end() as u64)
                 .max(1) as usize,
-            descriptors: self.network.descriptors,
+            descriptors: self.faults.descriptors(&mut extra, self.network.descriptors, without),
             faults: self.faults.clone(),
-            short,
-            spurious,
-            slow,
-            reset,
-            partition,
-            datagrams: self.network.datagrams,
+            short: basic.short,
+            spurious: basic.spurious,
+            slow: basic.slow,
+            reset: basic.reset,
+            partition: basic.partition,
+            rates: self.faults.draw(&mut extra, hosts, latency_ns, without),
+            datagrams: self.faults.datagrams(&mut extra, self.network.datagrams, without),
             disk: self.storage.draw(seed, &self.faults),
             max_points: self.max_points,
             max_time_ns: u64::try_from(self.max_time.as_nanos()).unwrap_or(u64::MAX),
@@ -381,14 +308,5 @@ mod tests {
             walks[0] > 200 && walks[1] > 200 && walks[2] > 100 && (1..100).contains(&walks[3]),
             "{walks:?}"
         );
-    }
-
-    #[test]
-    fn a_list_of_faults_is_read() {
-        assert_eq!(Faults::parse("").unwrap(), Faults::default());
-        assert_eq!(Faults::parse("all").unwrap(), Faults::all());
-        let faults = Faults::parse("none, resets").unwrap();
-        assert!(faults.resets && !faults.short && !faults.partitions);
-        assert!(Faults::parse("gremlins").unwrap_err().contains("no fault is called `gremlins`"));
     }
 }

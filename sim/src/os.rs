@@ -14,7 +14,6 @@ use pirn::os::{
 };
 use pirn::time::Instant;
 
-use crate::clock::WALL_START;
 use crate::disk;
 use crate::net::Errno;
 use crate::thread::{Executor, current, here};
@@ -151,7 +150,8 @@ impl Os for SimOs {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_nanos(WALL_START + here("Os::wall").world().now)
+        let world = here("Os::wall").world();
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(world.wall(world.my_host()))
     }
 
     fn entropy(&self) -> u64 {

@@ -19,6 +19,9 @@ impl World {
         if self.options.slow > 0 && self.due_soon() {
             self.slow();
         }
+        if self.urgent {
+            return self.attend_at_point();
+        }
         if self.failure.is_some() {
             return NONE;
         }
@@ -80,14 +83,19 @@ impl World {
     /// Who runs now that the running thread can't: time moves if it must. [`NONE`] if the run is over.
     pub(crate) fn pick(&mut self) -> u32 {
         loop {
+            if self.urgent {
+                self.attend();
+            }
             if self.failure.is_some() || self.hosts_left == 0 {
                 return NONE;
             }
             if self.ready.count() > 0 {
                 return self.pick_ready();
             }
-            self.check_all(|checker, now| checker.idle(now));
-            self.check_drivers();
+            if !self.anybody_frozen() {
+                self.check_all(|checker, now| checker.idle(now));
+                self.check_drivers();
+            }
             if self.failure.is_some() {
                 return NONE;
             }

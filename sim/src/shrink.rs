@@ -425,13 +425,19 @@ impl Shrinker<'_> {
 }
 
 /// What can be switched off.
-const SWITCHES: [fn(&mut Options); 6] = [
+const SWITCHES: [fn(&mut Options); 12] = [
     |options| options.short = 0,
     |options| options.spurious = 0,
     |options| options.slow = 0,
     |options| options.reset = 0,
     |options| options.partition = 0,
     |options| options.tso = false,
+    |options| options.rates.strike = 0,
+    |options| options.rates.loss = 0,
+    |options| options.rates.refuse = 0,
+    |options| options.rates.spread = false,
+    |options| options.rates.skew_ns.clear(),
+    |options| options.rates.delay = 0,
 ];
 
 fn switched_on(options: &Options) -> u32 {

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use crate::choice::Source;
 use crate::disk::Storage;
+use crate::fault::Faults;
 use crate::log::Log;
-use crate::options::{Asked, Faults, Network, Options, Preempt, Sizes, Tso};
+use crate::options::{Asked, Network, Options, Preempt, Sizes, Tso};
 use crate::plan::Plan;
 use crate::report::{Outcome, Verdict};
 use crate::strategy::Strategy;
 use crate::thread::{Executor, Lease};
 use crate::trace::{FORMAT, Header, Summary, Trace};
+use crate::world::NONE;
 
 /// What a host's program may return.
 pub trait Returned {
@@ -37,7 +39,7 @@ impl<T, E: fmt::Debug> Returned for Result<T, E> {
 }
 
 /// A host's main thread.
-type Main = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Main = Arc<dyn Fn() + Send + Sync>;
 
 /// A program for the simulator: hosts, and how to run them. Cloning it is cheap.
 #[derive(Clone)]
@@ -245,6 +247,7 @@ impl Simulation {
         for (name, main) in &self.hosts {
             executor.add_host(name, Arc::clone(main));
         }
+        executor.world().begin_faults();
         executor.run();
     }
 
@@ -260,7 +263,7 @@ impl Simulation {
             args: self.args.clone(),
             hosts: self.host_names(),
             seed,
-            options: world.options.clone(),
+            options: world.drawn.as_deref().unwrap_or(&world.options).clone(),
         };
         let summary = Summary {
             verdict: verdict.name().to_owned(),
@@ -295,17 +298,21 @@ pub(crate) fn lease() -> Lease {
 }
 
 impl Executor {
-    fn add_host(&'static self, name: &str, main: Main) {
+    fn add_host(&self, name: &str, main: Main) {
         let world = self.world();
         let number = world.hosts.len() as u32;
         world.hosts.push(crate::world::Host {
             name: name.to_owned(),
             checker: world.options.checker(number as usize),
             main: world.threads.len() as u32,
+            program: main,
             returned: false,
+            down: false,
+            frozen: false,
+            crashes: 0,
+            wall_ns: 0,
         });
         world.hosts_left += 1;
-        self.spawn(number, format!("{name}/main"), Box::new(move || main()))
-            .unwrap_or_else(|error| panic!("the simulator can't start a host: {error}"));
+        world.add_thread(number, format!("{name}/main"), NONE);
     }
 }

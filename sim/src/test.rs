@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::explore::Explore;
-use crate::options::{Faults, Preempt, Tso};
+use crate::fault::Faults;
+use crate::options::{Preempt, Tso};
 use crate::report::Outcome;
 use crate::shrink::Shrink;
 use crate::simulation::{Returned, Simulation};
@@ -194,9 +195,9 @@ fn describe(simulation: &Simulation, outcome: &Outcome, executions: u64) -> Stri
     let limit = Duration::from_secs(number("PIRN_SHRINK").unwrap_or(5));
     let whole = save(test, "", outcome);
     let mut text = format!(
-        "a simulated execution failed\nseed:    {} (execution {executions})\noptions: {}\nverdict: {}\n",
-        outcome.seed,
+        "a simulated execution failed\noptions: {}\nseed:    {} (execution {executions})\nverdict: {}\n",
         outcome.trace.options(),
+        outcome.seed,
         outcome.verdict
     );
     let (told, saved) = if limit.is_zero() {

@@ -212,8 +212,13 @@ impl Executor {
         name: String,
         body: Box<dyn FnOnce() + Send>,
     ) -> io::Result<u32> {
+        let fiber = self.fiber_for(body)?;
+        Ok(self.world().add_thread(host, name, fiber))
+    }
+
+    /// A fiber that will run `body`.
+    fn fiber_for(&'static self, body: Box<dyn FnOnce() + Send>) -> io::Result<u32> {
         let fiber = self.free_fiber()?;
-        let thread = self.world().add_thread(host, name, fiber);
         let fibers = self.fibers();
         let record = &mut *fibers.all[fiber as usize];
         if let Some(image) = &fibers.image {
@@ -227,7 +232,34 @@ impl Executor {
             self.yielder.set(yielder);
             self.run_thread(body);
         }));
-        Ok(thread)
+        Ok(fiber)
+    }
+
+    /// A host's main thread runs for the first time.
+    #[cold]
+    #[inline(never)]
+    fn first_run(&'static self, thread: u32) {
+        // SAFETY: the job's own block; the fiber is entered only afterwards.
+        unsafe { self.own.get().enter() };
+        let world = self.world();
+        let program = world.hosts[world.threads[thread as usize].host as usize].program.clone();
+        let fiber = self
+            .fiber_for(Box::new(move || program()))
+            .unwrap_or_else(|error| panic!("the simulator can't start a host: {error}"));
+        self.world().threads[thread as usize].fiber = fiber;
+    }
+
+    /// Takes back the stacks of threads that a crash ended.
+    #[cold]
+    #[inline(never)]
+    fn bury(&self) {
+        for number in std::mem::take(&mut self.world().dead) {
+            if let Some(mut body) = self.fibers().all[number as usize].body.take() {
+                // SAFETY: as in `abandon`; the world forgot the thread, and its host's sockets, drivers and waits.
+                unsafe { body.force_reset() };
+                self.fibers().free.push(number);
+            }
+        }
     }
 
     fn free_fiber(&'static self) -> io::Result<u32> {
@@ -301,7 +333,7 @@ impl Executor {
 
     /// Resumes whoever is next, until nobody is.
     #[inline(never)]
-    fn drive(&self) {
+    fn drive(&'static self) {
         loop {
             let world = self.world();
             let next = world.next;
@@ -310,7 +342,10 @@ impl Executor {
             }
             world.current = next;
             world.switches += 1;
-            let number = world.threads[next as usize].fiber;
+            if world.threads[next as usize].fiber == NONE {
+                self.first_run(next);
+            }
+            let number = self.world().threads[next as usize].fiber;
             let fiber: *mut Fiber = &raw mut *self.fibers().all[number as usize];
             // SAFETY: fibers are boxed and never freed; invariant 2 gives this resume the only use of the coroutine; the block is that of a parked donor.
             let result = unsafe {
@@ -332,6 +367,9 @@ impl Executor {
                 // SAFETY: as above; the coroutine has returned.
                 unsafe { (*fiber).body = None };
                 self.fibers().free.push(number);
+            }
+            if !self.world().dead.is_empty() {
+                self.bury();
             }
         }
         // SAFETY: the job's own block.

@@ -40,7 +40,9 @@ impl World {
         if matches!(why, Why::Address(_) | Why::Futex(_)) {
             self.waiters.retain(|&(_, waiter, _)| waiter != thread);
         }
-        self.ready.insert(thread);
+        if !self.threads[thread as usize].frozen {
+            self.ready.insert(thread);
+        }
         self.progress();
     }
 

@@ -18,6 +18,8 @@ use crate::replay::{Fit, Mismatch};
 use crate::report::Verdict;
 use crate::rng::mix;
 use crate::set::Set;
+use crate::simulation::Main;
+use crate::strike::Strike;
 use crate::tso::Buffers;
 
 /// No thread.
@@ -61,7 +63,10 @@ pub(crate) struct Thread {
     pub(crate) host: u32,
     pub(crate) name: String,
     pub(crate) state: State,
+    /// [`NONE`]: of a host's main thread before it first runs.
     pub(crate) fiber: u32,
+    /// Stands still: neither ready nor woken.
+    pub(crate) frozen: bool,
     /// Its last point.
     pub(crate) at: Option<&'static Location<'static>>,
     /// Events it emitted, points since the last of them, choices since the last of those.
@@ -84,12 +89,25 @@ pub(crate) struct Thread {
 }
 
 /// A host of the world.
-#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) checker: Checker,
     pub(crate) main: u32,
+    pub(crate) program: Main,
     pub(crate) returned: bool,
+    /// Crashed, and not yet started again; how often.
+    pub(crate) down: bool,
+    pub(crate) crashes: u32,
+    /// Stands still.
+    pub(crate) frozen: bool,
+    /// How far its wall clock is off.
+    pub(crate) wall_ns: i64,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).field("main", &self.main).finish_non_exhaustive()
+    }
 }
 
 /// See the module.
@@ -125,6 +143,13 @@ pub(crate) struct World {
     pub(crate) waiters: Vec<(usize, u32, u32)>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) hosts_left: usize,
+    /// What struck and is to be carried out; `urgent`: there is something.
+    pub(crate) strikes: Vec<Strike>,
+    pub(crate) urgent: bool,
+    /// Stacks of threads that a crash ended.
+    pub(crate) dead: Vec<u32>,
+    /// The options as they were drawn, once faults have stopped.
+    pub(crate) drawn: Option<Box<Options>>,
     pub(crate) failure: Option<Verdict>,
     pub(crate) mismatch: Option<Mismatch>,
     /// How much of a trace was followed before a strategy took over.
@@ -169,6 +194,10 @@ impl World {
             waiters: Vec::new(),
             hosts: Vec::new(),
             hosts_left: 0,
+            strikes: Vec::new(),
+            urgent: false,
+            dead: Vec::new(),
+            drawn: None,
             failure: None,
             mismatch: None,
             fit: None,
@@ -229,6 +258,10 @@ impl World {
         self.seen_events = 0;
         self.seen_choices = 0;
         self.hosts_left = 0;
+        self.strikes.clear();
+        self.urgent = false;
+        self.dead.clear();
+        self.drawn = None;
         self.failure = None;
         self.mismatch = None;
         self.fit = None;
@@ -255,6 +288,7 @@ impl World {
             name,
             state: State::Ready,
             fiber,
+            frozen: self.hosts[host as usize].frozen,
             at: None,
             events: 0,
             since: 0,
@@ -267,7 +301,9 @@ impl World {
             destructors: Vec::new(),
             panic: None,
         });
-        self.ready.insert(number);
+        if !self.threads[number as usize].frozen {
+            self.ready.insert(number);
+        }
         self.progress();
         if let Source::Draw(draw) = &mut self.source {
             draw.thread();

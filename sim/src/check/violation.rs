@@ -25,6 +25,12 @@ impl Violation {
         Self { invariant, name, message, task: None, worker: None }
     }
 
+    /// A violation of something that has no number.
+    #[cold]
+    pub fn named(invariant: &'static str, name: &'static str, message: String) -> Self {
+        Self { invariant, name, message, task: None, worker: None }
+    }
+
     /// The same, about `task`.
     #[must_use]
     pub fn task(mut self, task: u64) -> Self {

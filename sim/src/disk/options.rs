@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::Faults;
+use crate::fault::Faults;
 use crate::rng::Rng;
 
 /// The disk of each host.

@@ -61,7 +61,7 @@ impl World {
 
     fn file_op_fails(&mut self) -> bool {
         self.options.disk.error > 0
-            && self.now < self.faults_end()
+            && self.drawn.is_none()
             && self.rarely(Kind::Fail, 2, self.options.disk.error) != 0
     }
 
