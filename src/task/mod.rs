@@ -18,15 +18,19 @@
 
 pub use self::error::JoinError;
 pub use self::join::{AbortHandle, JoinHandle};
+pub use self::local::{LocalKey, NoValue, Scope};
 pub(crate) use self::owned::OwnedList;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::raw::{Kind, Polled, Task, wake_contained};
+pub use self::set::JoinSet;
 
 mod error;
 mod join;
+mod local;
 mod owned;
 mod pool;
 mod raw;
+mod set;
 pub(crate) mod state;
 mod waker;
 

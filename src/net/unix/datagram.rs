@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::ToUnixAddress;
+use super::{Pause, ToUnixAddress};
 use crate::net::connect::connect_fd;
 use crate::net::datagram::{Readiness, connected};
 use crate::net::options::common_options;
@@ -98,7 +98,8 @@ impl UnixDatagram {
         Ok((count, from.unix()?))
     }
 
-    /// Sends a datagram, and returns how many bytes: all. Waits while the receiver's queue is full.
+    /// Sends a datagram, and returns how many bytes: all. While the receiver's queue is full it asks again after pauses of 1 to 50 ms, because
+    /// the kernel tells only [connected](Self::connect) senders of room.
     ///
     /// Cancel-safe: dropped before its end, it has sent nothing. Any number of tasks may send at once.
     ///
@@ -106,7 +107,13 @@ impl UnixDatagram {
     /// Nobody is bound there, too long for one datagram, no permission.
     pub async fn send_to(&self, bytes: &[u8], to: impl ToUnixAddress) -> io::Result<usize> {
         let to = to.to_unix_address()?;
-        self.0.send(bytes, Some(Address::Unix(to))).await
+        let mut pause = Pause::default();
+        loop {
+            if let Some(count) = self.0.try_send(bytes, Some(Address::Unix(to.clone())))? {
+                return Ok(count);
+            }
+            pause.take().await;
+        }
     }
 
     /// The address of this socket.

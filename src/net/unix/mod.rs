@@ -9,8 +9,25 @@ mod listener;
 mod stream;
 
 use std::io;
+use std::time::Duration;
 
 use crate::os::UnixAddress;
+
+/// The pauses between two questions where the kernel offers nothing to wait for.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(Duration::from_millis(1))
+    }
+}
+
+impl Pause {
+    async fn take(&mut self) {
+        crate::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_millis(50));
+    }
+}
 
 /// What a Unix socket can be bound or connected to: a path, or a [`UnixAddress`], which may be an abstract name.
 pub trait ToUnixAddress {

@@ -3,19 +3,14 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::ToUnixAddress;
+use super::{Pause, ToUnixAddress};
 use crate::io::Port;
 use crate::net::StreamSocket;
 use crate::net::connect::connect_fd;
 use crate::net::duplex::{Duplex, stream};
 use crate::net::options::{common_options, mismatch};
 use crate::os::{Address, Credentials, Fd, SocketKind, SocketOption, UnixAddress};
-
-/// The pauses of a connect to a listener whose backlog is full: the kernel offers nothing to wait for.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A stream between two processes of one machine, or two tasks.
 ///
@@ -135,15 +130,14 @@ impl UnixStream {
 async fn attempt(address: UnixAddress) -> io::Result<UnixStream> {
     let port = crate::net::port()?;
     let fd = port.os().socket(SocketKind::UnixStream)?;
-    let mut pause = FIRST_PAUSE;
+    let mut pause = Pause::default();
     loop {
         match connect_fd(&port, &fd, Address::Unix(address.clone())).await {
             Ok(()) => return Ok(UnixStream::new(fd, port)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        crate::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause.take().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod fd;
+mod harness;
 mod listener;
 mod names;
 mod pipe;
@@ -55,10 +56,13 @@ fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(nam
     let _ = name;
 }
 
-/// Runs a test's future on one worker, then on three.
+/// Runs a test's future on each live backend, on one worker, then on three.
 fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
-    for workers in [1, 3] {
-        run(workers, test()).expect("no I/O error");
+    for backend in crate::process::backends() {
+        for workers in [1, 3] {
+            let runtime = pirn::Builder::new().workers(workers).backend(backend).build().expect("a runtime");
+            runtime.block_on(test()).expect("no I/O error");
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 use super::world::World;
 
 mod cancel;
+mod datagram;
 mod driver;
 mod file;
+mod local;
 mod names;
 mod tcp;
 
@@ -82,6 +84,25 @@ cases! {
         cancel_of_the_past_does_nothing
         cancelled_op_comes_without_a_wait
         cancel_in_a_queue_of_ops
+    ;
+    datagram:
+        datagrams_have_bounds_and_senders
+        batches_of_datagrams
+        a_peeked_datagram_stays
+        connected_datagram_sockets
+        ready_comes_with_its_reason
+        cancelled_ready_loses_nothing
+        datagram_calls_that_are_refused
+        unix_datagrams_wait_for_room
+    ;
+    local:
+        unix_connections_have_names
+        unix_bytes_cross
+        unix_names_are_refused
+        unix_pairs_half_close
+        pipes_carry_bytes_one_way
+        a_broken_pipe_is_told
+        a_pipe_is_no_socket
     ;
     file:
         bytes_come_back
