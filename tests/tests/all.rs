@@ -2,6 +2,7 @@
 
 mod alone;
 mod blocking;
+mod ecosystem;
 mod lifecycle;
 mod net;
 mod os;

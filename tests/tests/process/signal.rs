@@ -10,10 +10,10 @@ use pirn::time::{sleep, timeout};
 use super::live;
 use crate::alone::{alone, descriptors};
 
-/// Sends this process a signal.
+/// Sends this thread a signal, which its handler has had when this returns.
 fn raise(kind: SignalKind) {
     // SAFETY: no preconditions.
-    assert_eq!(unsafe { libc::kill(libc::getpid(), kind.as_raw()) }, 0);
+    assert_eq!(unsafe { libc::raise(kind.as_raw()) }, 0);
 }
 
 #[test]
