@@ -20,12 +20,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::choice::Entry;
-use crate::options::Options;
+use crate::options::{Asked, Faults, Options};
 
 /// The version of the format.
 pub const FORMAT: u32 = 2;
@@ -34,15 +33,13 @@ pub const FORMAT: u32 = 2;
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// A recorded run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     pub(crate) header: Header,
     pub(crate) choices: Vec<Entry>,
-    #[serde(with = "hex_list")]
     pub(crate) digests: Vec<u64>,
     pub(crate) outcome: Summary,
     /// Of all that was read what no field here stands for, in its place.
-    #[serde(skip)]
     unknown: Value,
 }
 
@@ -124,7 +121,7 @@ impl From<serde_json::Error> for TraceError {
 
 impl Trace {
     pub(crate) fn new(header: Header, choices: Vec<Entry>, digests: Vec<u64>, outcome: Summary) -> Self {
-        Self { header, choices, digests, outcome, unknown: Value::Object(serde_json::Map::new()) }
+        Self { header, choices, digests, outcome, unknown: Value::Object(Map::new()) }
     }
 
     /// Reads a trace.
@@ -158,17 +155,21 @@ impl Trace {
         if peek.header.format != u64::from(FORMAT) {
             return Err(TraceError::Format(peek.header.format));
         }
-        let mut trace: Self = serde_json::from_slice(bytes)?;
-        trace.plausible()?;
-        let Kept { header, outcome, others, .. } = serde_json::from_slice(bytes)?;
-        let mut unknown: serde_json::Map<String, Value> = others.into_iter().collect();
+        let Parts { mut header, choices, digests, outcome, others } = serde_json::from_slice(bytes)?;
+        if let Some(options) = header.get_mut("options") {
+            merge(options, &quiet_options()?);
+        }
+        let known: Header = serde_json::from_value(header.clone())?;
+        let ended: Summary = serde_json::from_value(outcome.clone())?;
+        let mut unknown: Map<String, Value> = others.into_iter().collect();
         for (name, read, known) in [
-            ("header", header, serde_json::to_value(&trace.header)?),
-            ("outcome", outcome, serde_json::to_value(&trace.outcome)?),
+            ("header", header, serde_json::to_value(&known)?),
+            ("outcome", outcome, serde_json::to_value(&ended)?),
         ] {
             unknown.extend(beyond(read, &known).map(|rest| (name.to_owned(), rest)));
         }
-        trace.unknown = Value::Object(unknown);
+        let trace = Self { header: known, choices, digests, outcome: ended, unknown: Value::Object(unknown) };
+        trace.plausible()?;
         Ok(trace)
     }
 
@@ -290,23 +291,35 @@ impl Trace {
     }
 }
 
-/// What of a trace is read twice: as itself, and for the fields that this version does not know.
+/// A trace as it is read.
 #[derive(Deserialize)]
-struct Kept {
+struct Parts {
     header: Value,
-    #[serde(rename = "choices")]
-    _choices: IgnoredAny,
-    #[serde(rename = "digests")]
-    _digests: IgnoredAny,
+    choices: Vec<Entry>,
+    #[serde(deserialize_with = "hex_list::deserialize")]
+    digests: Vec<u64>,
     outcome: Value,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
 
+/// The options of a run in which nothing goes wrong, for those that an older trace does not know. What every trace has to say is
+/// not among them.
+fn quiet_options() -> serde_json::Result<Value> {
+    let asked = Asked { faults: Faults::none(), ..Asked::default() };
+    let mut options = serde_json::to_value(asked.draw(0, 1, 0))?;
+    if let Value::Object(options) = &mut options {
+        for name in ["walk", "preempt", "tso", "workers", "sizes", "faults", "entropy"] {
+            options.remove(name);
+        }
+    }
+    Ok(options)
+}
+
 /// What `read` has that `known` has not.
 fn beyond(read: Value, known: &Value) -> Option<Value> {
     let (Value::Object(read), Value::Object(known)) = (read, known) else { return None };
-    let rest: serde_json::Map<String, Value> = read
+    let rest: Map<String, Value> = read
         .into_iter()
         .filter_map(|(name, value)| match known.get(&name) {
             Some(known) => beyond(value, known).map(|rest| (name, rest)),
@@ -347,11 +360,7 @@ mod hex {
 }
 
 mod hex_list {
-    use super::{Deserialize, Deserializer, Serializer, hex};
-
-    pub(super) fn serialize<S: Serializer>(list: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(list.iter().map(|value| format!("{value:#018x}")))
-    }
+    use super::{Deserialize, Deserializer, hex};
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
         #[derive(Deserialize)]
@@ -364,7 +373,6 @@ mod hex_list {
 mod tests {
     use super::*;
     use crate::choice::Kind;
-    use crate::options::Asked;
 
     fn trace() -> Trace {
         let header = Header {
@@ -416,6 +424,20 @@ mod tests {
         assert!(again.contains("\"author\": \"x\"") && again.contains("\"story\""), "{again}");
         assert!(again.contains("\"gremlins\": 3") && again.contains("\"mood\": \"good\""), "{again}");
         assert_eq!(Trace::parse(again.as_bytes()).unwrap(), trace);
+    }
+
+    #[test]
+    fn an_option_that_an_older_trace_lacks_is_off() {
+        let text = text(&trace());
+        let lines =
+            text.lines().filter(|line| !line.contains("\"slow\": 0") && !line.contains("\"reset\": 0"));
+        let without = lines.collect::<Vec<_>>().join("\n");
+        let old = Trace::parse(without.as_bytes()).unwrap();
+        assert_eq!(old.header.options.reset, 0);
+        let lacking =
+            text.lines().filter(|line| !line.contains("\"entropy\"")).collect::<Vec<_>>().join("\n");
+        let error = Trace::parse(lacking.replace("},\n  \"pirn\"", "}, \"pirn\"").as_bytes());
+        assert!(error.is_err_and(|error| error.to_string().contains("entropy")));
     }
 
     #[test]

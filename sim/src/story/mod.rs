@@ -48,6 +48,8 @@ pub struct Turn {
     pub thread: u32,
     /// Who it is: `worker 1`, with its host if there are several, else the name of the thread.
     pub who: String,
+    /// Steps that are left out before the first line.
+    pub gap: usize,
     /// What it did.
     pub lines: Vec<Line>,
     /// How the turn ended, if it was stopped or that matters.
@@ -175,7 +177,7 @@ impl Teller {
     fn turn(&mut self, thread: u32) -> &mut Turn {
         if self.turns.last().is_none_or(|turn| turn.thread != thread || turn.end.is_some()) {
             let who = self.lanes[thread as usize].who();
-            self.turns.push(Turn { thread, who, lines: Vec::new(), end: None });
+            self.turns.push(Turn { thread, who, gap: 0, lines: Vec::new(), end: None });
         }
         let last = self.turns.len() - 1;
         &mut self.turns[last]
@@ -309,6 +311,7 @@ impl Teller {
                     kept.push(line);
                 } else {
                     left_out += 1;
+                    turn.gap += 1;
                 }
             }
             kept.reverse();
@@ -324,11 +327,19 @@ impl Teller {
 
     /// Drops turns of which nothing is told, joins those of one thread that have become neighbours, and lines that repeat.
     fn join(&mut self) {
-        self.turns.retain(|turn| !turn.lines.is_empty() || turn.end.is_some());
+        let mut gap = 0;
+        self.turns.retain_mut(|turn| {
+            gap += turn.gap;
+            let told = !turn.lines.is_empty() || turn.end.is_some();
+            if told {
+                turn.gap = std::mem::take(&mut gap);
+            }
+            told
+        });
         let mut joined: Vec<Turn> = Vec::new();
         for turn in self.turns.drain(..) {
             match joined.last_mut() {
-                Some(before) if before.thread == turn.thread => {
+                Some(before) if before.thread == turn.thread && turn.gap == 0 => {
                     let stopped = before.end.take().filter(|end| end.weight == Weight::Always);
                     before.lines.extend(stopped);
                     before.lines.extend(turn.lines);
@@ -432,9 +443,7 @@ impl fmt::Display for Story {
         }
         writeln!(f, "what was found  {}", self.found.replace('\n', "\n                "))?;
         writeln!(f, "how it came about, turn by turn of the threads; > says how a turn ended")?;
-        if self.left_out > 0 {
-            writeln!(f, "  ({} steps that matter less are left out)", self.left_out)?;
-        }
+
         let width = self
             .turns
             .iter()
@@ -444,6 +453,9 @@ impl fmt::Display for Story {
             .max()
             .unwrap_or(0);
         for turn in &self.turns {
+            if turn.gap > 0 {
+                writeln!(f, "  ... {} step{} left out", turn.gap, if turn.gap == 1 { "" } else { "s" })?;
+            }
             writeln!(f, "  {}", turn.who)?;
             for (line, mark) in
                 turn.lines.iter().map(|line| (line, ' ')).chain(turn.end.iter().map(|line| (line, '>')))
