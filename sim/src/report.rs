@@ -109,7 +109,7 @@ impl World {
             }
             text.push('\n');
         }
-        for host in &self.hosts {
+        for host in self.hosts.iter().filter(|host| !host.returned) {
             let described = host.checker.describe();
             if !described.trim().is_empty() {
                 let _ = writeln!(text, "  host {}:", host.name);

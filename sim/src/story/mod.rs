@@ -9,6 +9,8 @@ use std::panic::Location;
 
 use self::phrase::{About, Weight};
 use self::place::{Place, Sources};
+use pirn::trace::Event;
+
 use crate::check::rule;
 use crate::hook::AFTER_SAY;
 use crate::log::{Did, Leaving, Log, Step};
@@ -48,7 +50,7 @@ pub struct Turn {
     pub thread: u32,
     /// Who it is: `worker 1`, with its host if there are several, else the name of the thread.
     pub who: String,
-    /// Steps that are left out before the first line.
+    /// Steps that matter and are left out before the first line, for want of room.
     pub gap: usize,
     /// What it did.
     pub lines: Vec<Line>,
@@ -101,7 +103,13 @@ impl Simulation {
                 at: None,
             })
             .collect();
-        let teller = Teller { about: about(&outcome.verdict), full, lanes: threads, turns: Vec::new() };
+        let teller = Teller {
+            about: about(&outcome.verdict),
+            hangs: matches!(outcome.verdict, Verdict::Deadlock(_)),
+            full,
+            lanes: threads,
+            turns: Vec::new(),
+        };
         Ok(teller.tell(&log, &outcome.verdict, outcome.time_ns))
     }
 }
@@ -135,6 +143,8 @@ impl Lane {
 
 struct Teller {
     about: About,
+    /// Whether it ended because nothing could go on.
+    hangs: bool,
     full: bool,
     lanes: Vec<Lane>,
     turns: Vec<Turn>,
@@ -311,7 +321,7 @@ impl Teller {
                     kept.push(line);
                 } else {
                     left_out += 1;
-                    turn.gap += 1;
+                    turn.gap += usize::from(line.weight > Weight::Little);
                 }
             }
             kept.reverse();
@@ -373,6 +383,7 @@ impl Teller {
             }
         }
         let program = self.about == About::Program;
+        let waits = if self.hangs { waiting(log) } else { Vec::new() };
         for turn in &mut self.turns {
             for line in turn.lines.iter_mut().chain(&mut turn.end) {
                 let user = stacks.get(&line.step).and_then(|stack| place::of_user(stack));
@@ -398,11 +409,31 @@ impl Teller {
                     line.place = core.map(|place| place.to_string());
                 } else if line.place.is_none() && !line.what.starts_with("waits ") {
                     // The user's own line says more; the core's own is noise in the story of a program.
-                    line.place = user.or(core.filter(|_| !program)).map(|place| place.to_string());
+                    let told = user.or(core.filter(|_| !program));
+                    if waits.contains(&line.step) {
+                        line.what += ", for which it waits to the end";
+                        line.code = told.as_ref().and_then(|place| sources.line(place));
+                    }
+                    line.place = told.map(|place| place.to_string());
                 }
             }
         }
     }
+}
+
+/// The steps at which the ops were submitted that never completed nor were cancelled.
+fn waiting(log: &Log) -> Vec<usize> {
+    let mut open: HashMap<(u32, u64), usize> = HashMap::new();
+    for (number, step) in (log.dropped..).zip(&log.steps) {
+        match step.did {
+            Did::Event(Event::Submit { token, .. }) => drop(open.insert((step.thread, token), number)),
+            Did::Event(Event::Complete { token, .. } | Event::CancelOp { token }) => {
+                open.retain(|(thread, of), _| *of != token || *thread != step.thread);
+            }
+            _ => {}
+        }
+    }
+    open.into_values().collect()
 }
 
 /// The number that follows `words` at the start of `text`.

@@ -56,6 +56,7 @@ pub(super) fn weigh(about: About, event: &Event) -> Weight {
     match about {
         About::Program => match event {
             Spawn { .. } | PollStart { .. } | PollEnd { .. } | Wake { .. } | Abort { .. } => Much,
+            Submit { .. } => Much,
             TimerFire { .. } | Complete { .. } | MainPoll { .. } => Little,
             _ => Never,
         },
@@ -203,7 +204,7 @@ pub(super) fn event(me: Option<u16>, event: &Event) -> String {
             let whose = if own(worker) { "its".into() } else { format!("worker {worker}'s") };
             format!("collects {completions} completions from {whose} driver")
         }
-        Event::Submit { token, .. } => format!("submits op {token:#x}"),
+        Event::Submit { token, .. } => format!("asks for an operation, op {token:#x}"),
         Event::Complete { token, error, adopted } => {
             let how = if error == 0 {
                 "".into()
