@@ -21,12 +21,16 @@
 //! assert_eq!(outcome.digest, again.digest);
 //! ```
 //!
+//! [`book`] is for people who test programs of their own: it begins with a first test and ends with traces that last, by way of worked
+//! examples. A failure is shrunk ([`Simulation::shrink`]) and told ([`Simulation::story`]); `#[pirn_sim::test]` does both by itself.
+//!
 //! # How it works
 //! - Simulated threads are coroutines on one OS thread (`thread`). On x86-64 each has thread-locals of its own (`tls`).
 //! - At each operation of `pirn::sync` and each OS call is a *point*, where the world may let another thread run (`hook`, `world`).
 //! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`).
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
-//!   (`replay`); choices other than the default are recorded (`trace`).
+//!   (`replay`, `rerun`); choices other than the default are recorded (`trace`).
+//! - A failing trace is made smaller by deleting choices (`shrink`) and told from the steps of a replay (`log`, `story`).
 //! - What goes wrong is drawn from the seed ([`Faults`]; `fault`, `strike`, `link`, `partition`); after a while faults stop, and the
 //!   program has to get on.
 //! - Time jumps to what is due next when all threads wait (`clock`); network and disks are part of the world (`net`, `stream`, `disk`, `driver`).
@@ -63,6 +67,10 @@ pub use self::trace::{FORMAT, Trace, TraceError};
 pub use self::watchdog::watchdog;
 
 pub mod check;
+
+#[doc = include_str!("../../docs/simulator.md")]
+pub mod book {}
+
 pub mod test;
 
 mod choice;

@@ -24,7 +24,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::choice::Entry;
-use crate::options::{Asked, Faults, Options};
+use crate::fault::Faults;
+use crate::options::{Asked, Options};
 
 /// The version of the format.
 pub const FORMAT: u32 = 2;
