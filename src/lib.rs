@@ -10,6 +10,7 @@ pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownErro
 pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
 
 mod blocking;
+pub mod fs;
 mod io;
 pub mod net;
 pub mod os;

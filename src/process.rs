@@ -118,7 +118,7 @@ impl Command {
         });
         let (mut std, pidfd) = started.map_err(|error| {
             let program = self.std.get_program().to_string_lossy();
-            crate::net::context(|| format!("cannot start the program \"{program}\""), error)
+            crate::io::context(|| format!("cannot start the program \"{program}\""), error)
         })?;
         let (stdin, stdout, stderr) = (std.stdin.take(), std.stdout.take(), std.stderr.take());
         // From here on the child is waited for, whatever fails.

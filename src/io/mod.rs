@@ -9,8 +9,10 @@
 //! task --poll(token)--> the completion                   (the slot is free, its generation one higher)
 //! ```
 
+pub(crate) use self::context::context;
 pub(crate) use self::ops::{Detached, Ops, Polled};
-pub(crate) use self::port::{InFlight, Port, Started, Wakers, current, locked, poll_budget};
+pub(crate) use self::port::{InFlight, Port, Started, Wakers, current, locked, poll_budget, spend_budget};
 
+mod context;
 mod ops;
 mod port;

@@ -31,6 +31,11 @@ pub(crate) fn poll_budget(context: &mut Context<'_>) -> Poll<()> {
     crate::sched::poll_budget(context)
 }
 
+/// The same for an async function: waits for the next poll if the budget is used up.
+pub(crate) async fn spend_budget() {
+    core::future::poll_fn(poll_budget).await;
+}
+
 /// What became of a start.
 #[derive(Debug)]
 pub(crate) enum Started {

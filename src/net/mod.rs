@@ -53,7 +53,7 @@ mod write;
 use std::io;
 use std::sync::Arc;
 
-use crate::io::Port;
+use crate::io::{Port, context};
 
 /// The runtime that a new socket will belong to.
 pub(crate) fn port() -> io::Result<Arc<dyn Port>> {
@@ -62,27 +62,4 @@ pub(crate) fn port() -> io::Result<Arc<dyn Port>> {
             "a socket, pipe, signal or child was made outside of a Pirn runtime: do it inside block_on or a spawned task",
         )
     })
-}
-
-/// An error with what was asked in front; the error itself is its source.
-pub(crate) fn context(what: impl FnOnce() -> String, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), Context { what: what(), error })
-}
-
-#[derive(Debug)]
-struct Context {
-    what: String,
-    error: io::Error,
-}
-
-impl std::fmt::Display for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.error)
-    }
-}
-
-impl std::error::Error for Context {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
 }

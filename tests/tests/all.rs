@@ -3,6 +3,7 @@
 mod alone;
 mod blocking;
 mod ecosystem;
+mod fs;
 mod lifecycle;
 mod net;
 mod os;

@@ -140,6 +140,7 @@ fn layers_import_downwards_only() {
         ("src/os/thread.rs", &["os", "time", "sync"]),
         ("src/io/", &["io", "os", "sched", "sync", "trace", "time"]),
         ("src/net/", &["net", "io", "os", "sync", "time", "spawn_blocking"]),
+        ("src/fs/", &["fs", "io", "os"]),
         ("src/trace/", &["trace", "sync"]),
         ("src/sync", &["sync", "trace"]),
     ];

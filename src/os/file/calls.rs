@@ -13,7 +13,7 @@ use libc::{c_char, c_int, off_t};
 use super::handle::{OpenFile, Played};
 use super::{Advice, Entry, FileKind, FileOp, FilePath, OpenHow, Stat, Target};
 use crate::os::sys::{check, owned};
-use crate::os::{Descriptor, Fd, Yielded};
+use crate::os::{Fd, Yielded};
 
 /// The most slices one call takes (IOV_MAX).
 const SLICES: usize = 1024;
@@ -328,10 +328,9 @@ pub(in crate::os) fn resident(fd: &Fd, memory: &[u8]) -> Option<bool> {
     if pages.iter().any(|page| page & 1 == 0) {
         return Some(false);
     }
-    let file = OpenFile::of(fd).ok()?;
     // SAFETY: an empty string with its end.
     let may_write = unsafe {
-        libc::faccessat(file.raw(), c"".as_ptr(), libc::W_OK, libc::AT_EMPTY_PATH | libc::AT_EACCESS)
+        libc::faccessat(fd.raw(), c"".as_ptr(), libc::W_OK, libc::AT_EMPTY_PATH | libc::AT_EACCESS)
     };
     (may_write == 0).then_some(true)
 }

@@ -1,0 +1,122 @@
+//! How to open a file.
+
+use std::io;
+use std::path::Path;
+
+use super::File;
+use super::op;
+use crate::os::FileOp;
+use crate::os::file::{FilePath, OpenHow};
+
+/// How to open a file; like its namesake in `std`, and the same combinations are refused.
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let log = pirn::fs::OpenOptions::new().append(true).create(true).open("log").await?;
+/// log.write_all_at(b"one more line\n", 0).await
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    how: OpenHow,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl OpenOptions {
+    /// Nothing is asked for yet; a file that is made gets the permissions 0o666 less the process' mask.
+    pub fn new() -> Self {
+        Self { how: OpenHow { mode: 0o666, ..OpenHow::default() } }
+    }
+
+    /// To read.
+    pub fn read(&mut self, on: bool) -> &mut Self {
+        self.how.read = on;
+        self
+    }
+
+    /// To write, over what is there.
+    pub fn write(&mut self, on: bool) -> &mut Self {
+        self.how.write = on;
+        self
+    }
+
+    /// To write at the end, whatever the place that a write names.
+    pub fn append(&mut self, on: bool) -> &mut Self {
+        self.how.append = on;
+        self
+    }
+
+    /// Cuts it to nothing.
+    pub fn truncate(&mut self, on: bool) -> &mut Self {
+        self.how.truncate = on;
+        self
+    }
+
+    /// Makes it if it is not there.
+    pub fn create(&mut self, on: bool) -> &mut Self {
+        self.how.create = on;
+        self
+    }
+
+    /// Makes it, and fails if it is there: nobody else can have made it in between.
+    pub fn create_new(&mut self, on: bool) -> &mut Self {
+        self.how.create_new = on;
+        self
+    }
+
+    /// The permission bits of a file that is made, before the process' mask. Default: 0o666.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.how.mode = mode;
+        self
+    }
+
+    /// Further flags of open(2), such as O_NOFOLLOW; the access mode in them is ignored. The simulator ignores them all.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.how.flags = flags;
+        self
+    }
+
+    /// Opens.
+    ///
+    /// Cancel-safe, except that the file may have been made or cut.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a combination that means nothing (nothing to do with it; cutting or making without writing) and
+    /// for a path with a zero byte; the system's, with the path: not there, there already, a folder, no descriptor left.
+    /// Opening a named pipe that nobody has open at its other end waits for that, on a side thread.
+    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        open(self.checked()?, path.as_ref()).await
+    }
+
+    fn checked(&self) -> io::Result<OpenHow> {
+        let how = &self.how;
+        let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
+        if !(how.read || how.write || how.append) {
+            return refuse("a file is opened to read, write or append: ask for one of them");
+        }
+        if (how.create || how.create_new) && !(how.write || how.append) {
+            return refuse("a file that is to be made must be opened to write or append");
+        }
+        if how.truncate && (how.append || !how.write) && !how.create_new {
+            return refuse("a file that is to be cut must be opened to write, and not to append");
+        }
+        Ok(how.clone())
+    }
+}
+
+/// Opens a path in a way that was checked.
+pub(super) async fn open(how: OpenHow, at: &Path) -> io::Result<File> {
+    let port = op::port()?;
+    let path = FilePath::from(op::path(at)?);
+    let appends = how.append;
+    let completion = op::run(port.as_ref(), FileOp::Open { path, how }).await;
+    match op::opened(completion) {
+        Ok(fd) => Ok(File::new(fd, port, appends)),
+        Err(error) => Err(op::failed("open", at, error)),
+    }
+}
