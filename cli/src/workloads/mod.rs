@@ -15,6 +15,7 @@ mod accepts;
 mod blocking;
 mod cancel;
 mod echo;
+mod files;
 mod guests;
 mod hog;
 mod local;
@@ -243,6 +244,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &streams::WORKLOAD,
     &accepts::WORKLOAD,
     &guests::WORKLOAD,
+    &files::WORKLOAD,
     &shutdown::WORKLOAD,
 ];
 

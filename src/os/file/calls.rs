@@ -315,6 +315,10 @@ fn canonicalize(path: &FilePath) -> io::Result<Vec<u8>> {
 /// Whether all of `memory`, a part of a mapping of the file, is in memory. `None`: the kernel does not say (it answers
 /// "yes" to those who could not write the file).
 pub(in crate::os) fn resident(fd: &Fd, memory: &[u8]) -> Option<bool> {
+    if memory.is_empty() {
+        // It may point nowhere.
+        return Some(true);
+    }
     // SAFETY: no pointers; a constant of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
     let start = memory.as_ptr() as usize / page * page;
