@@ -101,7 +101,8 @@ impl Region {
 
 impl Shared {
     /// Reads a part of a region and checks it.
-    async fn read(&self, random: &Random, number: usize) -> Result<(), String> {
+    async fn read(&self, number: usize) -> Result<(), String> {
+        let random = Random::new();
         let at = random.below(self.size as u32) as usize;
         let count = 1 + random.below((self.size - at) as u32) as usize;
         let place = (number * self.size + at) as u64;
@@ -123,7 +124,8 @@ impl Shared {
     }
 
     /// Writes the next version of a region, in odd pieces.
-    async fn write(&self, random: &Random, number: usize) -> Result<(), String> {
+    async fn write(&self, number: usize) -> Result<(), String> {
+        let random = Random::new();
         let region = &self.regions[number];
         let version = region.begun.load(Ordering::Relaxed) + 1;
         region.begun.store(version, Ordering::SeqCst);
@@ -142,7 +144,8 @@ impl Shared {
 
     /// Begins to write the next version at a cursor of its own, and may give up. The flush waits for what was given up, so
     /// that it can't overtake a later write.
-    async fn give_up_a_write(&self, random: &Random, number: usize) -> Result<(), String> {
+    async fn give_up_a_write(&self, number: usize) -> Result<(), String> {
+        let random = Random::new();
         let region = &self.regions[number];
         let version = region.begun.load(Ordering::Relaxed) + 1;
         region.begun.store(version, Ordering::SeqCst);
@@ -169,7 +172,8 @@ impl Shared {
     }
 
     /// Makes a small file under one name, and replaces it by another.
-    async fn replace(&self, random: &Random, number: usize) -> Result<(), String> {
+    async fn replace(&self, number: usize) -> Result<(), String> {
+        let random = Random::new();
         let (old, new) = (self.folder.join(format!("{number}")), self.folder.join(format!("{number}.new")));
         let text = vec![b'a' + (number % 26) as u8; random.below(3_000) as usize];
         fs::write(&old, "old").await.map_err(failed("a small file"))?;
@@ -190,12 +194,12 @@ async fn user(setting: Arc<Setting>, shared: Arc<Shared>, number: usize) -> Resu
     while clock.again() {
         let other = random.below(setting.size.width) as usize;
         match random.below(16) {
-            0..=2 => shared.write(&random, number).await?,
-            3 => shared.give_up_a_write(&random, number).await?,
+            0..=2 => shared.write(number).await?,
+            3 => shared.give_up_a_write(number).await?,
             4 => {
                 let limit = Duration::from_micros(u64::from(random.below(300)));
                 // A read that is dropped leaves its buffer to the op.
-                if let Ok(result) = timeout(limit, shared.read(&random, other)).await {
+                if let Ok(result) = timeout(limit, shared.read(other)).await {
                     result?;
                 }
             }
@@ -206,7 +210,7 @@ async fn user(setting: Arc<Setting>, shared: Arc<Shared>, number: usize) -> Resu
                 let range = start..start + shared.size as u64;
                 shared.file.readahead(range).await.map_err(failed("readahead"))?;
             }
-            8 => shared.replace(&random, number).await?,
+            8 => shared.replace(number).await?,
             9 => {
                 let length = shared.file.metadata().await.map_err(failed("facts"))?.len();
                 let whole = (shared.regions.len() * shared.size) as u64;
@@ -214,7 +218,7 @@ async fn user(setting: Arc<Setting>, shared: Arc<Shared>, number: usize) -> Resu
             }
             _ => {
                 let start = Instant::now();
-                shared.read(&random, other).await?;
+                shared.read(other).await?;
                 report.record(start.elapsed());
                 continue;
             }
