@@ -14,6 +14,9 @@
 
 extern crate alloc;
 
+#[path = "../../src/io/ops.rs"]
+mod ops;
+mod os;
 #[path = "../../src/queue/mod.rs"]
 mod queue;
 #[path = "../../src/sleep/mod.rs"]
@@ -21,5 +24,13 @@ mod sleep;
 #[path = "../../src/task/state.rs"]
 mod state;
 mod sync;
+#[path = "../../src/timer/mod.rs"]
+mod timer;
+mod trace;
+
+/// Events have no listener.
+mod sched {
+    pub(crate) fn emit(_event: crate::trace::Event) {}
+}
 
 mod models;

@@ -171,6 +171,16 @@ fn l8_a_woken_task_does_not_wait_behind_a_stuck_poll() {
 }
 
 #[test]
+fn l8_a_kept_ring_does_not_wait_behind_a_stuck_poll() {
+    let mut s = Script::new(2);
+    s.spawn(on(0), 1).push_ring(0, 1).spawn(on(0), 2).push_ring(0, 2);
+    s.ghost(on(0), Ghost::RingKept { worker: 0, kept: true });
+    s.pop_ring(0, 1).poll(0, 1).fall_asleep(1).park(1, u64::MAX);
+    s.later(2 * MS).idle().holds();
+    s.later(20 * MS).idle().breaks("L8", "that worker 0 keeps to itself");
+}
+
+#[test]
 fn l9_who_gets_up_passes_the_wake_on() {
     let mut s = Script::new(2);
     s.event(on(0), Event::MainPoll { worker: 0, guest: false });

@@ -125,7 +125,7 @@ impl Checker {
         self.wheels_served()
     }
 
-    /// A task in the LIFO slot of a worker that is stuck in a poll is taken over by one that is idle.
+    /// A task in the LIFO slot or the kept ring of a worker that is stuck in a poll is taken over by one that is idle.
     fn slots_served(&self) -> Checked {
         let before = self.now.saturating_sub(self.patience());
         for (worker, seat) in (0..).zip(&self.workers.list) {
@@ -134,6 +134,13 @@ impl Checker {
                 let what = format!(
                     "a task has waited in the LIFO slot of worker {worker} since {} ns; its worker is inside one poll of task {}, and another one was idle all the time",
                     seat.lifo_since, seat.polling
+                );
+                return Err(Violation::new("L8", what).worker(worker));
+            }
+            if stuck && seat.kept && seat.ring != 0 && self.helper(before) {
+                let what = format!(
+                    "{} tasks wait in the ring that worker {worker} keeps to itself; it is inside one poll of task {} since {} ns, and another worker was idle all the time",
+                    seat.ring, seat.polling, seat.polling_since
                 );
                 return Err(Violation::new("L8", what).worker(worker));
             }
