@@ -2,6 +2,7 @@
 //!
 //! A call is a task like any other whose only poll runs the closure on a thread of the pool. Threads start on demand
 //! through the Os, up to `blocking_threads`, and end after `blocking_keep_alive` without work.
+//! `model/src/models/blocking.rs` checks a push against threads that wait and leave.
 
 use core::future::Future;
 use core::panic::Location;

@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::cpu;
 use crate::patch::Mutant;
 
+/// Seconds for shrinking a failure.
+const SHRINK: &str = "4";
+
 /// What came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
@@ -98,6 +101,7 @@ fn run(
     if !mutant.get("workers").is_empty() {
         command.args(["--workers", mutant.get("workers")]);
     }
+    command.args(["--shrink-seconds", SHRINK]);
     if tso {
         command.arg("--tso");
     }
@@ -170,10 +174,13 @@ fn crash(workload: &str, tso: bool, status: &str) -> Kill {
 
 /// Reads the trace and replays it in a fresh process.
 fn kill(how: &How<'_>, workload: &str, tso: bool, schedules: u64, text: &str) -> Result<Kill, String> {
-    let path =
-        text.lines().filter_map(|line| line.split_once("trace: ")).map(|(_, path)| path.trim()).next_back();
+    // The shrunk one comes last.
+    let path = |line: &str| {
+        Some(line.strip_prefix("trace: ").or(line.strip_prefix("shrunk trace: "))?.trim().to_owned())
+    };
+    let path = text.lines().filter_map(path).next_back();
     let path = path.ok_or_else(|| format!("pirn explore {workload} failed and wrote no trace:\n{text}"))?;
-    let json = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let json = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let trace: Value = serde_json::from_str(&json).map_err(|error| format!("{path}: {error}"))?;
     let outcome = |key: &str| trace["outcome"][key].as_str().unwrap_or_default().to_owned();
     let (verdict, message) = (outcome("verdict"), outcome("message"));
@@ -181,9 +188,12 @@ fn kill(how: &How<'_>, workload: &str, tso: bool, schedules: u64, text: &str) ->
         "violation" => message.split_whitespace().next().unwrap_or_default().to_owned(),
         other => other.to_owned(),
     };
-    let is_switch = |choice: &&Value| matches!(choice[4].as_str(), Some("switch" | "next"));
+    let is_switch = |choice: &&Value| {
+        let fields = choice.as_array().map_or(&[][..], Vec::as_slice);
+        fields.iter().any(|field| matches!(field.as_str(), Some("switch" | "next")))
+    };
     let switches = trace["choices"].as_array().map(|choices| choices.iter().filter(is_switch).count() as u64);
-    let replay = Command::new(how.pirn).arg("replay").arg(path).stdin(Stdio::null()).output();
+    let replay = Command::new(how.pirn).arg("replay").arg(&path).stdin(Stdio::null()).output();
     let replays = replay.is_ok_and(|output| output.status.code() == Some(1));
     Ok(Kill { workload: workload.to_owned(), tso, invariant, message, schedules, switches, replays })
 }

@@ -41,7 +41,7 @@ struct Args {
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// How the next thread is chosen.
-    #[arg(long, value_delimiter = ',', default_value = "mix,stay,pct,uniform")]
+    #[arg(long, value_delimiter = ',', default_value = "mix,stay,pct,pos,uniform")]
     strategies: Vec<String>,
     /// Also run the loom models on each mutant.
     #[arg(long)]

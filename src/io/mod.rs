@@ -8,6 +8,8 @@
 //! driver --completion--> Ops::complete --waker--> task   (parked in the slot until taken)
 //! task --poll(token)--> the completion                   (the slot is free, its generation one higher)
 //! ```
+//!
+//! `model/src/models/ops.rs` checks the slots in every interleaving: submit, complete, poll, drop, re-use.
 
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Detached, Ops, Polled};

@@ -1,4 +1,6 @@
 //! Entering a runtime from a plain thread: on seat 0, or as a guest while somebody else has it.
+//!
+//! `model/src/models/caller.rs` checks the wake of a caller that sits down or waits.
 
 use core::future::Future;
 use core::pin::{Pin, pin};

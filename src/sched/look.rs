@@ -2,7 +2,7 @@
 //!
 //! The hold word of a seat says who has its Reap half: FREE, or a worker's number with HELD or PARKED. The owner takes it for
 //! a look or a park and lets go before it runs any task, so that any other worker may take it meanwhile. Wakers, which
-//! are foreign code, are called after it was let go.
+//! are foreign code, are called after it was let go. `model/src/models/hold.rs` checks the owner against a takeover.
 
 use core::task::Waker;
 

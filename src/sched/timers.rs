@@ -2,6 +2,7 @@
 //!
 //! A timer lives on the wheel of the seat whose thread armed it, behind that wheel's lock, so that any thread may cancel it
 //! and any worker may fire it. A reset is a cancel and an arming on the resetter's own wheel: timers follow their task.
+//! `model/src/models/timers.rs` checks arm against park and cancel against fire.
 
 use core::task::{Poll, Waker};
 

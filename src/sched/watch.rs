@@ -10,6 +10,7 @@
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
 //! for the whole interval. Its driver is polled once without waiting, its wheel advanced, its LIFO slot emptied; all
 //! that wakes goes to the looker's ring. A vacant seat 0 counts as overdue.
+//! `model/src/models/watch.rs` checks that nobody relies on a watch that nobody keeps.
 //!
 //! Rejected: one watcher by election (its hand-over wakes a sleeper at every turn of an almost idle runtime); nested
 //! epoll sets that wake the idle for every event of the healthy; a monitor thread (one more wake at each start of work).
