@@ -37,7 +37,7 @@
 //! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
 //!
 //! # What is not simulated
-//! - OS threads that user code starts itself: the run ends with a message. Processes, multicast; files that are not opened through `pirn::fs`.
+//! - OS threads that user code starts itself: the run ends with a message. Processes, multicast, standard input; the file of a Unix socket's path (the name goes with its socket); files that are not opened through `pirn::fs`.
 //! - Global variables are shared by all executions of a process. Atomics of std in user code are no points (those of `pirn::sync` are).
 //! - Elsewhere than on x86-64 Linux, simulated threads share thread-locals: user thread-locals and panics across a switch are not true to life.
 //! - A call that blocks in the real machine stops everything; the watchdog says so after 10 s ([`watchdog`]).

@@ -27,7 +27,7 @@ pub use self::listener::{ListenOptions, TcpListener};
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, StreamSocket, WriteHalf};
 pub use self::stream::TcpStream;
-pub use self::udp::UdpSocket;
+pub use self::udp::{UdpOptions, UdpSocket};
 pub use self::unix::{ToUnixAddress, UnixDatagram, UnixListener, UnixStream};
 pub use crate::os::{Credentials, UnixAddress};
 

@@ -11,6 +11,84 @@ use super::options::{common_options, options};
 use super::{ToSocketAddrs, addr};
 use crate::os::{Address, Interest, SendMessage, SocketKind, SocketOption, refuses_segments};
 
+/// How a UDP socket is made: what has to be said before it is bound.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # pirn::Runtime::new()?.block_on(async {
+/// use pirn::net::UdpOptions;
+///
+/// // One socket a worker: the kernel spreads senders over them.
+/// let first = UdpOptions::new().reuse_port(true).bind("127.0.0.1:0").await?;
+/// let second = UdpOptions::new().reuse_port(true).bind(first.local_addr()?).await?;
+/// assert_eq!(first.local_addr()?, second.local_addr()?);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UdpOptions {
+    reuse_address: bool,
+    reuse_port: bool,
+    only_v6: bool,
+}
+
+impl UdpOptions {
+    /// None of them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// SO_REUSEADDR: whether several sockets may be bound to the address, which all receive what is sent to a multicast group.
+    pub fn reuse_address(mut self, on: bool) -> Self {
+        self.reuse_address = on;
+        self
+    }
+
+    /// SO_REUSEPORT: whether other sockets of this user may share the address; each sender stays with one of them.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// IPV6_V6ONLY: whether an IPv6 socket hears IPv6 alone.
+    pub fn only_v6(mut self, on: bool) -> Self {
+        self.only_v6 = on;
+        self
+    }
+
+    /// Binds a socket to the first of the addresses that can be bound; port 0 is a free one.
+    ///
+    /// # Errors
+    /// With the address: in use, not this machine's, a port below 1,024 without the right to it.
+    pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        let mut last = None;
+        for address in addr::resolve(addresses.to_socket_addrs()?).await? {
+            match self.bind_to(address) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = Some(super::context(|| format!("cannot bind {address}"), error)),
+            }
+        }
+        Err(last.unwrap_or_else(addr::none))
+    }
+
+    fn bind_to(self, address: SocketAddr) -> io::Result<UdpSocket> {
+        let port = super::port()?;
+        let os = port.os();
+        let fd = os.socket(SocketKind::udp(address))?;
+        let options = [
+            (self.reuse_address, SocketOption::ReuseAddress(true)),
+            (self.reuse_port, SocketOption::ReusePort(true)),
+            (self.only_v6, SocketOption::OnlyV6(true)),
+        ];
+        for (_, option) in options.into_iter().filter(|(on, _)| *on) {
+            os.set_option(&fd, option)?;
+        }
+        os.bind(&fd, &address.into())?;
+        Ok(UdpSocket(Readiness::new(fd, port)))
+    }
+}
+
 /// A UDP socket.
 ///
 /// All methods take `&self`, and any number of tasks may use it at once. Sends and receives go to the kernel directly; who has to
@@ -40,26 +118,12 @@ connected!(UdpSocket);
 common_options!(UdpSocket);
 
 impl UdpSocket {
-    /// Binds a socket to the first of the addresses that can be bound; port 0 is a free one.
+    /// Binds a socket to the first of the addresses that can be bound; port 0 is a free one. With the default [`UdpOptions`].
     ///
     /// # Errors
     /// With the address: in use, not this machine's, a port below 1,024 without the right to it.
     pub async fn bind(addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = None;
-        for address in addr::resolve(addresses.to_socket_addrs()?).await? {
-            match Self::bind_to(address) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => last = Some(super::context(|| format!("cannot bind {address}"), error)),
-            }
-        }
-        Err(last.unwrap_or_else(addr::none))
-    }
-
-    fn bind_to(address: SocketAddr) -> io::Result<Self> {
-        let port = super::port()?;
-        let fd = port.os().socket(SocketKind::udp(address))?;
-        port.os().bind(&fd, &address.into())?;
-        Ok(Self(Readiness::new(fd, port)))
+        UdpOptions::new().bind(addresses).await
     }
 
     /// Takes over a socket of `std`, and sets it non-blocking.

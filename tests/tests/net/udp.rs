@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn::net::{RecvBatch, UdpSocket};
+use pirn::net::{RecvBatch, UdpOptions, UdpSocket};
 
 use super::{any, everywhere, on_workers, pattern, run};
 
@@ -204,6 +204,38 @@ fn options_come_back_and_groups_are_joined() {
         one.join_multicast_v4(group, here)?;
         one.leave_multicast_v4(group, here)?;
         assert!(one.leave_multicast_v4(group, here).is_err(), "it is in no group");
+        Ok(())
+    });
+}
+
+#[test]
+fn sockets_share_a_port_if_all_say_so() {
+    everywhere("sockets_share_a_port_if_all_say_so", async || {
+        let shared = UdpOptions::new().reuse_port(true);
+        let sockets = {
+            let first = shared.bind(any()).await?;
+            let second = shared.bind(first.local_addr()?).await?;
+            [first, second]
+        };
+        let to = sockets[0].local_addr()?;
+        assert_eq!(UdpSocket::bind(to).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // Each datagram comes to one of them.
+        for number in 0..8u8 {
+            UdpSocket::bind(any()).await?.send_to(&[number], to).await?;
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 8 {
+            for socket in &sockets {
+                let mut byte = [0];
+                let short = Duration::from_millis(50);
+                if let Ok(received) = pirn::time::timeout(short, socket.recv(&mut byte)).await {
+                    assert_eq!(received?, 1);
+                    seen.push(byte[0]);
+                }
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..8).collect::<Vec<u8>>());
         Ok(())
     });
 }
