@@ -86,26 +86,33 @@ impl Ops {
         Self { worker, in_flight: Counter::new(0), table: Mutex::new(Table::default()) }
     }
 
-    /// A fresh slot for an op that is about to be submitted.
-    pub(crate) fn open(&self) -> Token {
+    /// A fresh slot for an op that is about to be submitted, for the task of `waker` if there is one. `true`: no other
+    /// op was in flight.
+    pub(crate) fn open(&self, waker: Option<Waker>) -> (Token, bool) {
         let mut table = self.table.lock();
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot { generation: 0, state: State::Free });
             (table.slots.len() - 1) as u32
         });
         let slot = &mut table.slots[index as usize];
-        slot.state = State::Waiting(None);
-        self.in_flight.add(1);
-        Token::new(self.worker, index, slot.generation)
+        let token = Token::new(self.worker, index, slot.generation);
+        if let Some(waker) = &waker {
+            ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(waker) });
+        }
+        slot.state = State::Waiting(waker);
+        let others = self.in_flight.get();
+        self.in_flight.set(others + 1);
+        (token, others == 0)
     }
 
     /// Frees the slot of an op that was resolved by its submission, or was never submitted.
     pub(crate) fn close(&self, token: Token) {
         let mut table = self.table.lock();
         let Some(slot) = table.slot(token) else { return };
-        debug_assert!(matches!(slot.state, State::Waiting(None)), "an op that is in use was closed");
+        debug_assert!(matches!(slot.state, State::Waiting(_)), "an op that is in use was closed");
         let state = table.free(token.slot());
         self.in_flight.set(self.in_flight.get() - 1);
+        ghost(|| Ghost::OpTaken { token: token.bits() });
         drop(table);
         drop(state);
     }
@@ -152,6 +159,9 @@ impl Ops {
             if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
                 note(waker);
                 return Polled::Pending;
+            }
+            if spare.is_none() {
+                *spare = crate::task::clone_own(waker);
             }
             let Some(latest) = spare.as_ref() else { return Polled::NeedsWaker };
             note(latest);

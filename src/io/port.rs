@@ -13,8 +13,9 @@ pub(crate) trait Port: Send + Sync {
     /// The machine.
     fn os(&self) -> &Arc<dyn Os>;
     /// Starts an op. On a worker of this runtime in its own driver, elsewhere through a worker's inbox. After
-    /// shutdown: `Done` with an error.
-    fn start(&self, op: Op) -> Started;
+    /// shutdown: `Done` with an error. With a waker (of a task, so that it may be dropped under a lock), the op is
+    /// polled already: the first poll may come when it was woken.
+    fn start(&self, op: Op, waker: Option<Waker>) -> Started;
     /// Asks for an early end of an op, at its home.
     fn cancel(&self, token: Token);
     /// The table of a worker.
@@ -56,6 +57,11 @@ pub(crate) struct Wakers<'a> {
 impl<'a> Wakers<'a> {
     fn new(waker: &'a Waker) -> Self {
         Self { waker, spare: None, starved: false }
+    }
+
+    /// The task's waker for [`Port::start`].
+    pub(crate) fn own(&self) -> Option<Waker> {
+        crate::task::clone_own(self.waker)
     }
 
     /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task

@@ -72,13 +72,20 @@ impl ReadSide {
                 Ok(None) => {}
                 Err(error) => return ControlFlow::Break(Poll::Ready(Err(error))),
             }
-            match port.start(Op::Ready { fd: Arc::clone(fd), interest: Interest::Read }) {
+            let (op, own) = (Op::Ready { fd: Arc::clone(fd), interest: Interest::Read }, wakers.own());
+            let waits = own.is_some();
+            match port.start(op, own) {
                 Started::Done(completion) => {
                     if let Err(error) = completion.result {
                         return ControlFlow::Break(Poll::Ready(Err(error)));
                     }
                 }
-                Started::InFlight(token) => self.op = Some(InFlight::new(token)),
+                Started::InFlight(token) => {
+                    self.op = Some(InFlight::new(token));
+                    if waits {
+                        return ControlFlow::Break(Poll::Pending);
+                    }
+                }
             }
         }
     }

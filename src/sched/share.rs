@@ -71,7 +71,7 @@ impl Worker<'_> {
         let polls = polls + 1;
         core.offer.set(Offer::Kept { since, polls });
         let passed = now.saturating_sub(since);
-        core.pace.set((core.pace.get() + passed / u64::from(polls)) / 2);
+        core.pace.set(paced(core.pace.get(), passed / u64::from(polls)));
         // Relaxed: a peer that offered the ring in this worker's stead has looked at the sleepers for what it held then.
         passed < delay && self.seat.kept.load(Ordering::Relaxed)
     }
@@ -84,6 +84,10 @@ impl Shared {
             Offer::Made => {
                 core.offer.set(Offer::Owed);
                 debt(Debt::Notify, 1);
+                if !in_poll && !self.config.share_delay.is_zero() {
+                    // Relaxed: a peer that misses it takes work a little early.
+                    self.seat(seat).kept.store(true, Ordering::Relaxed);
+                }
             }
             Offer::Owed => {}
             // Relaxed: false once a peer has offered what was there.
@@ -108,37 +112,46 @@ impl Shared {
     /// Offers the ring of a seat to the others. By the thread on the seat.
     pub(crate) fn make_offer(&self, core: &Core, seat: u32) {
         match core.offer.replace(Offer::Made) {
-            Offer::Kept { .. } => self.offer_kept(seat),
-            offer => {
-                if offer == Offer::Made {
-                    debt(Debt::Notify, 1);
-                }
-                self.notify();
-                debt(Debt::Notify, -1);
+            Offer::Kept { .. } => {
+                debt(Debt::Notify, 1);
+                ghost(|| Ghost::RingKept { worker: seat, kept: false });
             }
+            Offer::Owed => {}
+            Offer::Made => unreachable!("who makes an offer owes it"),
         }
+        self.offer_now(seat);
+        debt(Debt::Notify, -1);
     }
 
-    /// Offers a kept ring, in its owner's stead if need be.
-    pub(crate) fn offer_kept(&self, seat: u32) {
+    /// Offers the kept ring of a worker that is inside one poll for long, in its stead.
+    pub(crate) fn offer_for(&self, seat: u32) {
         debt(Debt::Notify, 1);
+        ghost(|| Ghost::RingKept { worker: seat, kept: false });
+        self.offer_now(seat);
+        debt(Debt::Notify, -1);
+    }
+
+    fn offer_now(&self, seat: u32) {
         // Relaxed: `notify` begins with the fence N1. Who falls asleep and misses this in its recheck is seen by it.
         self.seat(seat).kept.store(false, Ordering::Relaxed);
-        ghost(|| Ghost::RingKept { worker: seat, kept: false });
         self.notify();
-        debt(Debt::Notify, -1);
     }
 
     /// Nothing is left to offer: it was run or stolen.
     pub(crate) fn withdraw_offer(&self, core: &Core, seat: u32) {
         match core.offer.replace(Offer::Made) {
-            Offer::Made => {}
+            Offer::Made => return,
             Offer::Owed => debt(Debt::Notify, -1),
-            Offer::Kept { .. } => {
-                // Relaxed: the ring is empty.
-                self.seat(seat).kept.store(false, Ordering::Relaxed);
-                ghost(|| Ghost::RingKept { worker: seat, kept: false });
-            }
+            Offer::Kept { .. } => ghost(|| Ghost::RingKept { worker: seat, kept: false }),
         }
+        // Relaxed: the ring is empty.
+        self.seat(seat).kept.store(false, Ordering::Relaxed);
     }
+}
+
+/// The running mean after another sample, which moves it by a quarter at most: a sample holds the time in which the thread
+/// did not run, too.
+fn paced(mean: u64, sample: u64) -> u64 {
+    let step = mean / 4 + 64;
+    sample.clamp(mean.saturating_sub(step), mean + step)
 }

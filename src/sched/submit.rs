@@ -1,5 +1,6 @@
 //! Ops from tasks to drivers: the runtime as `io` sees it.
 
+use core::task::Waker;
 use std::io;
 use std::sync::Arc;
 
@@ -24,15 +25,15 @@ impl Port for Shared {
         &self.os
     }
 
-    fn start(&self, op: Op) -> Started {
+    fn start(&self, op: Op, waker: Option<Waker>) -> Started {
         if self.exit.is_over() {
             return Started::Done(refused());
         }
         with_context(|cx| match self.here(cx) {
-            Some((core, seat)) => self.start_here(core, seat, op),
+            Some((core, seat)) => self.start_here(core, seat, op, waker),
             None => {
                 let seat = self.pick_seat();
-                let token = self.seat(seat).ops.open();
+                let (token, _) = self.seat(seat).ops.open(waker);
                 self.send(seat, Remote::Submit(token, op));
                 Started::InFlight(token)
             }
@@ -62,9 +63,9 @@ impl Shared {
         Some((cx.core()?, cx.seat?))
     }
 
-    fn start_here(&self, core: &Core, seat: u32, op: Op) -> Started {
+    fn start_here(&self, core: &Core, seat: u32, op: Op, waker: Option<Waker>) -> Started {
         let ops = &self.seat(seat).ops;
-        let token = ops.open();
+        let (token, first) = ops.open(waker);
         let submitted = core.submit.borrow_mut().submit(token, op);
         match submitted {
             Submitted::Done(completion) => {
@@ -75,7 +76,9 @@ impl Shared {
             // Law 7: it waits with the ops from outside for the next turn.
             Submitted::Full(op) => self.send(seat, Remote::Submit(token, op)),
         }
-        self.see_to_watch();
+        if first {
+            self.see_to_watch();
+        }
         Started::InFlight(token)
     }
 

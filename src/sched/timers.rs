@@ -28,8 +28,9 @@ impl Shared {
         let own = with_context(|cx| self.here(cx).map(|(_, seat)| seat));
         let number = own.unwrap_or_else(|| self.pick_seat());
         let seat = self.seat(number);
-        let (key, parked_until) = {
+        let (key, first, parked_until) = {
             let mut wheel = seat.wheel.lock();
+            let first = wheel.len() == 0;
             let key = wheel.insert(deadline.as_nanos(), waker);
             seat.armed.set(wheel.len() as u64);
             super::emit(Event::TimerArm {
@@ -41,13 +42,13 @@ impl Shared {
             ghost(|| Ghost::TimerAwait { worker: number, key: key.index(), waker: which });
             note_next(number, &mut wheel);
             // Relaxed: written under this lock before each park.
-            (key, seat.parked_until.load(Ordering::Relaxed))
+            (key, first, seat.parked_until.load(Ordering::Relaxed))
         };
         if deadline.as_nanos() < parked_until {
             self.give_token(number);
         }
-        // A seat that is awake may be inside a long poll.
-        if own.is_some() || parked_until == 0 {
+        // A seat that is awake may be inside a long poll. From the second timer on somebody watches already.
+        if first && (own.is_some() || parked_until == 0) {
             self.see_to_watch();
         }
         Armed { seat: number, key }

@@ -18,7 +18,7 @@
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::os::Wait;
-use crate::sync::{Debt, Ordering, debt};
+use crate::sync::{Debt, Ordering, debt, fence};
 use crate::time::Instant;
 use crate::trace::{Event, Place};
 
@@ -42,7 +42,13 @@ impl Worker<'_> {
             shared.watch_asked.store(false, Ordering::Relaxed);
             shared.watching.fetch_sub(1, Ordering::Relaxed);
             self.core.look_at.set(0);
-            return None;
+            // Pairs with the fence of `see_to_watch`: who got up meanwhile sees that nobody watches, or is seen here.
+            fence(Ordering::SeqCst);
+            if shared.sleep.counts().0 >= shared.occupied() {
+                return None;
+            }
+            shared.watch_asked.store(true, Ordering::Relaxed);
+            shared.watching.fetch_add(1, Ordering::Relaxed);
         }
         let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { quiet.min(2) };
         let interval = shared.config.watch_interval * (parked.max(1) << doubled);
@@ -76,7 +82,7 @@ impl Worker<'_> {
     fn take_over(&self, victim: u32) {
         // Relaxed: what this misses the next look finds.
         if self.shared.seat(victim).kept.load(Ordering::Relaxed) {
-            self.shared.offer_kept(victim);
+            self.shared.offer_for(victim);
         }
         if !self.shared.try_hold(victim, self.number, false) {
             return;

@@ -294,9 +294,7 @@ impl<'a> Worker<'a> {
         self.settle_offer();
         if core.fresh.replace(false) {
             core.quiet.set(0);
-            if self.shared.anything_to_watch() {
-                self.shared.see_to_watch();
-            }
+            self.shared.see_to_watch();
         }
     }
 
@@ -322,11 +320,11 @@ fn count_down(left: &core::cell::Cell<u32>, interval: u32) -> bool {
 impl Shared {
     /// A LIFO slot or a kept ring holds work of a worker that may stay in one poll: somebody idle must look after it.
     pub(crate) fn rely_on_watch(&self) {
-        // Relaxed: `see_to_watch` has the fence.
+        // Relaxed: `see_to_watch` has the fence. Who set it has seen to it; who clears it looks again for workers that are up.
         if !self.watch_asked.load(Ordering::Relaxed) {
             self.watch_asked.store(true, Ordering::Relaxed);
+            self.see_to_watch();
         }
-        self.see_to_watch();
     }
 
     /// If there is something outside to be served and no idle worker watches, wakes one that will.
@@ -338,7 +336,7 @@ impl Shared {
         // or made something to serve since.
         crate::sync::fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
-        if self.watching.load(Ordering::Relaxed) == 0 {
+        if self.watching.load(Ordering::Relaxed) == 0 && self.anything_to_watch() {
             self.notify();
         }
     }

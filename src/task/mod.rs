@@ -23,6 +23,7 @@ pub(crate) use self::owned::OwnedList;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::raw::{Kind, Polled, Task, wake_contained};
 pub use self::set::JoinSet;
+pub(crate) use self::waker::clone_own;
 
 mod error;
 mod join;

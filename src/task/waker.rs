@@ -16,6 +16,13 @@ pub(super) unsafe fn of(header: NonNull<Header>) -> Waker {
     unsafe { Waker::new(header.as_ptr().cast(), &VTABLE) }
 }
 
+/// A clone of a waker of one of our tasks, which runs no foreign code and so may be made and dropped under a lock.
+/// `None`: it is somebody else's.
+#[inline]
+pub(crate) fn clone_own(waker: &Waker) -> Option<Waker> {
+    core::ptr::eq(waker.vtable(), &VTABLE).then(|| waker.clone())
+}
+
 fn header(data: *const ()) -> NonNull<Header> {
     // SAFETY: only `of` and `clone` make these wakers, from a NonNull.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
