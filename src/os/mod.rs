@@ -31,6 +31,7 @@ pub use self::uring::uring;
 use crate::time::Instant;
 
 mod address;
+mod alarm;
 mod choose;
 mod datagram;
 mod epoll;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::set::Set;
 use super::socket::{Direction, Home, Socket, Stage};
 use super::sys::Limit;
-use super::thread;
+use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;
 use crate::os::file::pool::{Pool, Sink, give_back};
 use crate::os::{
@@ -14,19 +14,22 @@ use crate::os::{
 };
 
 /// Makes the parts.
-pub(super) fn parts(set: Arc<Set>, files: Arc<Pool>, config: &DriverConfig) -> DriverParts {
+pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
+    let (set, alarm) = (Arc::new(Set::new()?), Alarm::new()?);
+    set.register_alarm(&alarm)?;
     let batch = config.batch.max(1);
-    DriverParts {
-        submit: Box::new(Submitter::new(set.clone(), files, set.clone())),
+    Ok(DriverParts {
+        submit: Box::new(Submitter::new(set.clone(), Arc::clone(files), set.clone())),
         reap: Box::new(EpollReap {
             set: Arc::clone(&set),
+            alarm,
             batch,
             events: Vec::with_capacity(batch),
             ready: Vec::with_capacity(batch),
             stage: Stage::default(),
         }),
         unpark: set,
-    }
+    })
 }
 
 /// The owner's half, on either live machine.
@@ -122,6 +125,7 @@ fn refused(token: Token, op: Op, error: io::Error) -> Completion {
 
 struct EpollReap {
     set: Arc<Set>,
+    alarm: Alarm,
     batch: usize,
     events: Vec<libc::epoll_event>,
     ready: Vec<(Fd, u32)>,
@@ -141,18 +145,6 @@ impl EpollReap {
     }
 }
 
-/// How long to block, in the kernel's way of counting.
-fn limit(wait: Wait) -> Limit {
-    match wait {
-        Wait::No => Limit::None,
-        Wait::Forever => Limit::Forever,
-        Wait::Until(deadline) => {
-            let left = deadline - thread::now();
-            if left.is_zero() { Limit::None } else { Limit::For(left) }
-        }
-    }
-}
-
 impl Reap for EpollReap {
     fn attach(&mut self) -> io::Result<()> {
         // A set belongs to no thread.
@@ -162,7 +154,11 @@ impl Reap for EpollReap {
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let before = out.len();
         let full = before + self.batch;
-        let limit = limit(wait);
+        let limit = match wait {
+            Wait::Until(deadline) if self.alarm.set(deadline) => Limit::Forever,
+            Wait::Until(_) | Wait::No => Limit::None,
+            Wait::Forever => Limit::Forever,
+        };
         let block = !matches!(limit, Limit::None);
         let staged = self.set.take_staged(out, self.batch, block);
         if out.len() == full {

@@ -54,7 +54,7 @@ mod taken;
 /// The live machine on epoll, the same for every call. Fails if the kernel refuses what it needs, and says what.
 pub fn epoll() -> io::Result<Arc<dyn Os>> {
     Set::new()?;
-    Ok(machine("epoll", |files, config| Ok(driver::parts(Arc::new(Set::new()?), Arc::clone(files), config))))
+    Ok(machine("epoll", driver::parts))
 }
 
 /// Makes the parts of a driver.

@@ -8,12 +8,15 @@ use std::sync::Weak;
 use super::registry::Registry;
 use super::socket::{Home, Want, Wants};
 use super::sys;
+use crate::os::alarm::Alarm;
 use crate::os::file::pool::Sink;
 use crate::os::{Completion, Descriptor, Fd, Unpark};
 use crate::sync::Mutex;
 
 /// The key of the eventfd.
 const WAKE: u64 = u64::MAX;
+/// The key of the alarm.
+const ALARM: u64 = u64::MAX - 1;
 
 /// An epoll set.
 #[derive(Debug)]
@@ -42,6 +45,11 @@ impl Set {
         };
         sys::add(&set.epoll, set.event.as_raw_fd(), libc::EPOLLIN as u32, WAKE)?;
         Ok(set)
+    }
+
+    /// Has the alarm end a wait.
+    pub(super) fn register_alarm(&self, alarm: &Alarm) -> io::Result<()> {
+        sys::add(&self.epoll, alarm.as_raw_fd(), libc::EPOLLIN as u32, ALARM)
     }
 
     /// Appends the sockets that the events are for, as far as they live.

@@ -1,0 +1,69 @@
+//! A deadline in the kernel that outlives the waits it ends.
+//!
+//! A wait with a limit of its own arms and disarms a timer of the kernel's each time, which on virtual machines costs
+//! several times as much as the wait itself (docs/measurements.md). This one stays armed from wait to wait: it is moved only
+//! when it has rung or is too late. So a wait may end too early, which the laws of a driver allow.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use super::sys::{check, owned};
+use super::thread;
+use crate::time::Instant;
+
+/// A timerfd, to be registered edge-triggered for reading and never read.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: OwnedFd,
+    /// When it rings; zero: not set, or it has.
+    at: Instant,
+}
+
+impl Alarm {
+    /// One that is not set.
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers.
+        let fd = check(unsafe {
+            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
+        });
+        // SAFETY: the descriptor is fresh.
+        let timer = fd.map(|fd| unsafe { owned(fd) }).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("timerfd_create failed: {error}; a driver needs one descriptor more for it"),
+            )
+        })?;
+        Ok(Self { timer, at: Instant::from_nanos(0) })
+    }
+
+    /// Sees to it that it rings at `deadline` or before. False: that is now.
+    pub(super) fn set(&mut self, deadline: Instant) -> bool {
+        let now = thread::now();
+        if deadline <= now {
+            return false;
+        }
+        if now < self.at && self.at <= deadline {
+            return true;
+        }
+        let left = deadline - now;
+        let value = libc::timespec {
+            tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = libc::itimerspec { it_interval: never, it_value: value };
+        // SAFETY: `spec` is valid for reading, and the old value is not asked for.
+        let set = unsafe {
+            libc::timerfd_settime(self.timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
+        };
+        debug_assert!(set == 0, "a timer refused a span: {}", io::Error::last_os_error());
+        self.at = deadline;
+        true
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.timer.as_raw_fd()
+    }
+}
