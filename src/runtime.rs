@@ -318,14 +318,14 @@ impl Handle {
     /// Counters of every worker.
     pub fn metrics(&self) -> Metrics {
         let worker = |seat: &sched::Seat| WorkerMetrics {
-            polls: seat.stats.polls.get(),
-            tasks_spawned: seat.stats.tasks.get(),
-            tasks_finished: seat.stats.finished.get(),
-            steals: seat.stats.steals.get(),
-            tasks_stolen: seat.stats.stolen.get(),
-            parks: seat.stats.parks.get(),
-            looks: seat.stats.looks.get(),
-            takeovers: seat.stats.takeovers.get(),
+            polls: seat.pulse.stats.polls.get(),
+            tasks_spawned: seat.pulse.stats.tasks.get(),
+            tasks_finished: seat.pulse.stats.finished.get(),
+            steals: seat.pulse.stats.steals.get(),
+            tasks_stolen: seat.pulse.stats.stolen.get(),
+            parks: seat.pulse.stats.parks.get(),
+            looks: seat.pulse.stats.looks.get(),
+            takeovers: seat.pulse.stats.takeovers.get(),
             ring_len: seat.ring.len(),
             ops_in_flight: seat.ops.in_flight(),
             timers_armed: seat.armed.get() as usize,

@@ -47,6 +47,27 @@ pub fn swap_context(new: *const ()) -> *const () {
     CONTEXT.try_with(|cell| cell.replace(new)).unwrap_or(ptr::null())
 }
 
+/// A value on cache lines of its own (two: the prefetcher pairs them), so that who writes it disturbs nobody who reads its neighbours.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Apart<T>(T);
+
+impl<T> Apart<T> {
+    /// Sets `value` apart.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// A statistic: relaxed, written by one thread, read by any. Never a point and never in a store buffer, so nothing may hang on its value.
 #[derive(Debug, Default)]
 pub struct Counter(core::sync::atomic::AtomicU64);

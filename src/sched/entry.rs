@@ -163,8 +163,8 @@ impl Drop for Leave<'_, '_> {
     fn drop(&mut self) {
         let (worker, shared) = (self.worker, self.worker.shared);
         worker.cx.in_poll.set(false);
-        if worker.seat.beat.get() % 2 == 1 {
-            worker.seat.beat.add(1);
+        if worker.seat.pulse.beat.get() % 2 == 1 {
+            worker.seat.pulse.beat.add(1);
         }
         self.caller.seated.swap(false, Ordering::Relaxed);
         worker.stop_searching();
@@ -174,7 +174,7 @@ impl Drop for Leave<'_, '_> {
         ghost(|| Ghost::SeatLeft { worker: 0 });
         let next = {
             let mut zero = shared.seat_zero.lock();
-            zero.taken = false;
+            shared.occupy_seat_zero(&mut zero, false);
             zero.bound = (worker.core.pinned.get() > 0).then(|| shared.os.thread_id());
             zero.guests.retain(|guest| guest.strong_count() > 0);
             zero.guests.iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>()
@@ -219,9 +219,9 @@ impl Shared {
     /// Takes seat 0 for the calling thread; a refused caller is told when it is free.
     fn take_seat_zero(&self, caller: &Arc<Caller>) -> bool {
         let mut zero = self.seat_zero.lock();
-        let free = !zero.taken && !self.exit.is_closing();
+        let free = !self.seat_zero_is_taken() && !self.exit.is_closing();
         if free && zero.bound.is_none_or(|bound| bound == self.os.thread_id()) {
-            zero.taken = true;
+            self.occupy_seat_zero(&mut zero, true);
             return true;
         }
         if !zero.guests.iter().any(|guest| guest.as_ptr() == Arc::as_ptr(caller)) {
@@ -232,6 +232,8 @@ impl Shared {
 
     fn seat_zero_is_free(&self) -> bool {
         let zero = self.seat_zero.lock();
-        !zero.taken && !self.exit.is_closing() && zero.bound.is_none_or(|bound| bound == self.os.thread_id())
+        !self.seat_zero_is_taken()
+            && !self.exit.is_closing()
+            && zero.bound.is_none_or(|bound| bound == self.os.thread_id())
     }
 }

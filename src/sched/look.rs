@@ -74,7 +74,7 @@ impl Worker<'_> {
         debug_assert!(found.is_empty());
         // SAFETY: the caller holds the hold word; the borrow ends with the call.
         let outcome = unsafe { self.shared.seat(seat).reap() }.poll(wait, &mut found);
-        self.seat.stats.looks.add(1);
+        self.seat.pulse.stats.looks.add(1);
         self.core.emit(Event::Reap { worker: seat as u16, by: self.number, completions: found.len() as u64 });
         if let Err(error) = outcome {
             // A driver that cannot be polled can serve nobody: going on would be a silent hang.

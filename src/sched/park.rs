@@ -68,7 +68,7 @@ impl Worker<'_> {
             (true, at) => Wait::Until(Instant::from_nanos(at)),
         };
         if asleep {
-            seat.stats.parks.add(1);
+            seat.pulse.stats.parks.add(1);
             ghost(|| Ghost::ParkBegin { worker: number, deadline });
             self.core.emit(Event::Park { worker: number as u16, deadline });
         }

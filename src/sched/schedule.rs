@@ -41,7 +41,7 @@ where
         emit(Event::Spawn { task: id, pinned, worker: seat.map_or(OUTSIDE, |seat| seat as u16) });
         match (core, seat) {
             (Some(core), Some(seat)) => {
-                shared.seat(seat).stats.tasks.add(1);
+                shared.seat(seat).pulse.stats.tasks.add(1);
                 if pinned {
                     core.pinned.set(core.pinned.get() + 1);
                     shared.push_inbox(seat, task);

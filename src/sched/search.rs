@@ -48,8 +48,8 @@ impl Worker<'_> {
                 debt(Debt::Push, 1);
             }
         })?;
-        self.seat.stats.steals.add(1);
-        self.seat.stats.stolen.add(count);
+        self.seat.pulse.stats.steals.add(1);
+        self.seat.pulse.stats.stolen.add(count);
         self.core.emit(Event::Steal { victim: worker, by, count });
         Some(first)
     }

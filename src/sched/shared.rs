@@ -16,36 +16,37 @@ use crate::io::Ops;
 use crate::os::{DriverConfig, Os, Reap, Unpark};
 use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
 use crate::sleep::Sleep;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
+use crate::sync::{Apart, AtomicBool, AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
 use crate::task::{OwnedList, Pool, Task};
 use crate::timer::{Wheel, WheelConfig};
 use crate::trace::{Event, Recorder};
 
-/// One runtime.
+/// One runtime. What is written while it runs is set apart from what is only read.
 pub(crate) struct Shared {
     pub(crate) os: Arc<dyn Os>,
     pub(crate) config: Config,
     pub(crate) seats: Box<[Seat]>,
-    pub(crate) injector: Injector<Task>,
-    pub(crate) sleep: Sleep,
+    pub(crate) injector: Apart<Injector<Task>>,
+    pub(crate) sleep: Apart<Sleep>,
     /// Idle workers that are parked for a watch interval at most.
-    pub(crate) watching: AtomicU32,
+    pub(crate) watching: Apart<AtomicU32>,
     /// A LIFO slot was used or a ring kept since the runtime was last quiet.
-    pub(crate) watch_asked: AtomicBool,
+    pub(crate) watch_asked: Apart<AtomicBool>,
     /// Task numbers are handed out in blocks of this word.
-    pub(crate) ids: AtomicU64,
+    pub(crate) ids: Apart<AtomicU64>,
     /// Spreads what comes from outside over the seats.
-    pub(crate) spread: AtomicU32,
-    pub(crate) seat_zero: Mutex<SeatZero>,
+    pub(crate) spread: Apart<AtomicU32>,
+    pub(crate) seat_zero: Apart<Mutex<SeatZero>>,
+    /// Whether a thread sits on seat 0. Written under the lock of `seat_zero`.
+    seat_zero_taken: AtomicBool,
     pub(crate) exit: Exit,
-    pub(crate) blocking: Blocking,
+    pub(crate) blocking: Apart<Blocking>,
     pub(crate) this: Weak<Shared>,
 }
 
 /// Who may sit on seat 0.
 #[derive(Default)]
 pub(crate) struct SeatZero {
-    pub(crate) taken: bool,
     /// Callers of block_on that wait for the seat or their future.
     pub(crate) guests: Vec<Weak<Caller>>,
     /// The thread whose `!Send` tasks live on the seat, between its calls of block_on.
@@ -53,6 +54,7 @@ pub(crate) struct SeatZero {
 }
 
 /// The shared half of a seat, and the cell of the private one.
+#[repr(align(128))] // no neighbour's line is touched
 pub(crate) struct Seat {
     pub(crate) ring: Arc<Ring<Task>>,
     pub(crate) lifo: LifoSlot<Task>,
@@ -74,12 +76,19 @@ pub(crate) struct Seat {
     /// same lock sees it and sends a token.
     pub(crate) parked_until: AtomicU64,
     pub(crate) unpark: Arc<dyn Unpark>,
-    pub(crate) ops: Ops,
+    pub(crate) ops: Apart<Ops>,
+    /// Written by its worker all the time, read by others now and then.
+    pub(crate) pulse: Apart<Pulse>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    core: UnsafeCell<Core>,
+}
+
+/// What shows that a worker is alive.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
     /// Grows at the start (to odd) and end (to even) of each poll.
     pub(crate) beat: Counter,
     pub(crate) stats: Stats,
-    pub(crate) recorder: Option<Arc<Recorder>>,
-    core: UnsafeCell<Core>,
 }
 
 /// Counters of one worker.
@@ -141,9 +150,8 @@ impl Seat {
             armed: Counter::new(0),
             parked_until: AtomicU64::new(0),
             unpark: driver.unpark,
-            ops: Ops::new(number),
-            beat: Counter::new(0),
-            stats: Stats::default(),
+            ops: Apart::new(Ops::new(number)),
+            pulse: Apart::default(),
             recorder,
             core: UnsafeCell::new(core),
         })
@@ -182,15 +190,16 @@ impl Shared {
             interval: u64::from(config.poll_interval.max(config.injector_interval)),
         };
         let shared = Arc::new_cyclic(|this| Self {
-            injector: Injector::new(),
-            sleep: Sleep::new(config.workers as u32),
-            watching: AtomicU32::new(0),
-            watch_asked: AtomicBool::new(false),
-            ids: AtomicU64::new(1),
-            spread: AtomicU32::new(0),
-            seat_zero: Mutex::new(SeatZero::default()),
+            injector: Apart::new(Injector::new()),
+            sleep: Apart::new(Sleep::new(config.workers as u32)),
+            watching: Apart::new(AtomicU32::new(0)),
+            watch_asked: Apart::new(AtomicBool::new(false)),
+            ids: Apart::new(AtomicU64::new(1)),
+            spread: Apart::new(AtomicU32::new(0)),
+            seat_zero: Apart::new(Mutex::new(SeatZero::default())),
+            seat_zero_taken: AtomicBool::new(false),
             exit: Exit::new(),
-            blocking: Blocking::new(),
+            blocking: Apart::new(Blocking::new()),
             this: this.clone(),
             os,
             config,
@@ -234,10 +243,24 @@ impl Shared {
         // Relaxed: any spread will do.
         let turn = self.spread.fetch_add(1, Ordering::Relaxed);
         let pick = turn % self.workers();
-        if pick == 0 && self.workers() > 1 && !self.seat_zero.lock().taken {
+        if pick == 0 && self.workers() > 1 && !self.seat_zero_is_taken() {
             return 1 + turn % (self.workers() - 1);
         }
         pick
+    }
+
+    /// Whether a thread sits on seat 0, some time ago.
+    pub(crate) fn seat_zero_is_taken(&self) -> bool {
+        // Relaxed: a look; who acts on the seat takes its lock.
+        self.seat_zero_taken.load(Ordering::Relaxed)
+    }
+
+    /// Takes or leaves seat 0; says whether it was taken.
+    pub(crate) fn occupy_seat_zero(&self, _zero: &mut SeatZero, taken: bool) -> bool {
+        // Relaxed: the lock orders it.
+        let was = self.seat_zero_taken.load(Ordering::Relaxed);
+        self.seat_zero_taken.store(taken, Ordering::Relaxed);
+        was
     }
 
     /// Whether anything is in flight or armed on any seat, as far as can be seen without a lock.

@@ -262,7 +262,7 @@ impl Shared {
         }
         let vacant = {
             let mut zero = self.seat_zero.lock();
-            !core::mem::replace(&mut zero.taken, true)
+            !self.occupy_seat_zero(&mut zero, true)
         };
         // The others come to the meeting when their polls end, and nobody waits for them longer than the limit.
         let on_time = !vacant || self.exit.wait_for_others(self, deadline);

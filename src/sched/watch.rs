@@ -2,8 +2,8 @@
 //!
 //! A worker that parks while a peer is awake, and there is anything a peer could keep waiting (an op in flight, a timer
 //! armed, LIFO slots in use), parks for a watch interval at most.
-//! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval,
-//! and doubled twice while nothing is wrong. When all sleep it doubles on, and after [`QUIET_LIMIT`] looks the worker
+//! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
+//! When all sleep it doubles each time, and after [`QUIET_LIMIT`] looks the worker
 //! parks without limit. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
 //! to serve) and finds it zero wakes a sleeper.
 //!
@@ -29,7 +29,7 @@ impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
     pub(crate) fn start_watch(&self) -> Option<Instant> {
         let shared = self.shared;
-        if shared.workers() == 1 || !shared.anything_to_watch() {
+        if shared.workers() == 1 || !(self.seat.anything_outside() || shared.anything_to_watch()) {
             return None;
         }
         // Relaxed: whoever reads zero here wakes a sleeper, which may be this worker; it then finds its token.
@@ -50,7 +50,8 @@ impl Worker<'_> {
             shared.watch_asked.store(true, Ordering::Relaxed);
             shared.watching.fetch_add(1, Ordering::Relaxed);
         }
-        let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { quiet.min(2) };
+        // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two intervals.
+        let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { 0 };
         let interval = shared.config.watch_interval * (parked.max(1) << doubled);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
@@ -68,7 +69,7 @@ impl Worker<'_> {
             if peer == self.number {
                 continue;
             }
-            let beat = self.shared.seat(peer).beat.get();
+            let beat = self.shared.seat(peer).pulse.beat.get();
             let seen = core::mem::replace(&mut self.core.beats.borrow_mut()[peer as usize], beat);
             let overdue = beat % 2 == 1 && beat == seen;
             if overdue || (peer == 0 && self.shared.vacant_seat_waits()) {
@@ -87,7 +88,7 @@ impl Worker<'_> {
         if !self.shared.try_hold(victim, self.number, false) {
             return;
         }
-        self.seat.stats.takeovers.add(1);
+        self.seat.pulse.stats.takeovers.add(1);
         self.core.emit(Event::Takeover { victim: victim as u16, by: self.number });
         let found = self.reap(victim, Wait::No);
         self.shared.let_go(victim, self.number);
@@ -111,11 +112,11 @@ impl Shared {
 
     /// Seats with a thread on them.
     fn occupied(&self) -> u32 {
-        self.workers() - u32::from(!self.seat_zero.lock().taken)
+        self.workers() - u32::from(!self.seat_zero_is_taken())
     }
 
     /// Whether seat 0 has nobody on it, but something in flight or armed.
     fn vacant_seat_waits(&self) -> bool {
-        self.seat(0).anything_outside() && !self.seat_zero.lock().taken
+        self.seat(0).anything_outside() && !self.seat_zero_is_taken()
     }
 }

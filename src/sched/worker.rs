@@ -242,13 +242,13 @@ impl<'a> Worker<'a> {
 
     /// Runs user code of a task: wakes go to the LIFO slot, pushes look for sleepers, the beat says so.
     pub(crate) fn in_poll<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.seat.beat.add(1);
-        self.seat.stats.polls.add(1);
+        self.seat.pulse.beat.add(1);
+        self.seat.pulse.stats.polls.add(1);
         self.cx.budget.set(self.shared.config.budget);
         self.cx.in_poll.set(true);
         let result = f();
         self.cx.in_poll.set(false);
-        self.seat.beat.add(1);
+        self.seat.pulse.beat.add(1);
         result
     }
 
@@ -256,7 +256,7 @@ impl<'a> Worker<'a> {
     fn finish(&self, task: Task, end: PollEnd) {
         let (id, worker) = (task.id(), self.number as u16);
         // Before its handle hears of it: who has joined a task finds it counted.
-        self.seat.stats.finished.add(1);
+        self.seat.pulse.stats.finished.add(1);
         self.in_poll(|| task.complete(|| self.core.emit(Event::PollEnd { task: id, end, worker })));
         self.unlist(&task);
         task.release();
@@ -264,7 +264,7 @@ impl<'a> Worker<'a> {
 
     /// [`unlist`](Self::unlist) for a task that finished by a cancel.
     pub(crate) fn unlist_cancelled(&self, task: &Task) {
-        self.seat.stats.finished.add(1);
+        self.seat.pulse.stats.finished.add(1);
         self.unlist(task);
     }
 
