@@ -13,9 +13,13 @@ pub(crate) trait Port: Send + Sync {
     /// The machine.
     fn os(&self) -> &Arc<dyn Os>;
     /// Starts an op. On a worker of this runtime in its own driver, elsewhere through a worker's inbox. After
-    /// shutdown: `Done` with an error. With a waker (of a task, so that it may be dropped under a lock), the op is
-    /// polled already: the first poll may come when it was woken.
-    fn start(&self, op: Op, waker: Option<Waker>) -> Started;
+    /// shutdown: `Done` with an error.
+    fn start(&self, op: Op) -> Started {
+        self.start_for(op, None)
+    }
+    /// The same for the task of `waker` (of a task, so that it may be dropped under a lock): the op counts as polled, and
+    /// the next poll may come when it was woken.
+    fn start_for(&self, op: Op, waker: Option<Waker>) -> Started;
     /// Asks for an early end of an op, at its home.
     fn cancel(&self, token: Token);
     /// The table of a worker.
@@ -59,7 +63,7 @@ impl<'a> Wakers<'a> {
         Self { waker, spare: None, starved: false }
     }
 
-    /// The task's waker for [`Port::start`].
+    /// The task's waker for [`Port::start_for`].
     pub(crate) fn own(&self) -> Option<Waker> {
         crate::task::clone_own(self.waker)
     }

@@ -37,7 +37,7 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Connects a socket.
 pub(super) async fn connect_fd(port: &Arc<dyn Port>, fd: &Fd, address: Address) -> io::Result<()> {
-    let completion = match port.start(Op::Connect { fd: Arc::clone(fd), address }, None) {
+    let completion = match port.start(Op::Connect { fd: Arc::clone(fd), address }) {
         Started::Done(completion) => completion,
         Started::InFlight(token) => {
             let mut attempt = Attempt { port: port.as_ref(), op: Some(InFlight::new(token)) };

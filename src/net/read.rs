@@ -74,7 +74,7 @@ impl ReadSide {
             }
             let (op, own) = (Op::Ready { fd: Arc::clone(fd), interest: Interest::Read }, wakers.own());
             let waits = own.is_some();
-            match port.start(op, own) {
+            match port.start_for(op, own) {
                 Started::Done(completion) => {
                     if let Err(error) = completion.result {
                         return ControlFlow::Break(Poll::Ready(Err(error)));

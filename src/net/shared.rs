@@ -88,7 +88,7 @@ impl Shared {
                         if let Some(answer) = attempt.call().transpose() {
                             return ControlFlow::Break(Poll::Ready(answer));
                         }
-                        match port.start(attempt.op(), None) {
+                        match port.start(attempt.op()) {
                             Started::Done(completion) => completion,
                             Started::InFlight(token) => {
                                 *op = Some(InFlight::new(token));

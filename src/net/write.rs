@@ -127,7 +127,7 @@ impl WriteSide {
             bytes.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         let count = bytes.len();
-        match port.start(Op::Send { fd: Arc::clone(fd), bytes, from: 0 }, None) {
+        match port.start(Op::Send { fd: Arc::clone(fd), bytes, from: 0 }) {
             Started::InFlight(token) => self.op = Some(InFlight::new(token)),
             // Nothing was accepted before: the error is this write's own.
             Started::Done(completion) => drop(completion.result?),

@@ -25,7 +25,7 @@ impl Port for Shared {
         &self.os
     }
 
-    fn start(&self, op: Op, waker: Option<Waker>) -> Started {
+    fn start_for(&self, op: Op, waker: Option<Waker>) -> Started {
         if self.exit.is_over() {
             return Started::Done(refused());
         }
