@@ -148,8 +148,15 @@ impl Ops {
     }
 
     /// Takes the completion if it is there, else keeps the spare waker: the latest one wins. A waker that was
-    /// replaced is left in the spare's place, to be dropped where no lock is held.
-    pub(crate) fn poll(&self, token: Token, waker: &Waker, spare: &mut Option<Waker>) -> Polled {
+    /// replaced is left in the spare's place, to be dropped where no lock is held. `own` clones wakers that run no foreign
+    /// code, and may do so here.
+    pub(crate) fn poll(
+        &self,
+        token: Token,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+        own: fn(&Waker) -> Option<Waker>,
+    ) -> Polled {
         let mut table = self.table.lock();
         let slot = table.slot(token).expect("an op is polled after its completion was taken");
         if let State::Waiting(kept) = &mut slot.state {
@@ -161,7 +168,7 @@ impl Ops {
                 return Polled::Pending;
             }
             if spare.is_none() {
-                *spare = crate::task::clone_own(waker);
+                *spare = own(waker);
             }
             let Some(latest) = spare.as_ref() else { return Polled::NeedsWaker };
             note(latest);

@@ -116,7 +116,12 @@ impl InFlight {
     /// The completion if it came; else the waker is kept (the latest one wins). After `Ready` the handle is spent.
     /// For use under a resource's lock, by [`locked`].
     pub(crate) fn poll(&self, port: &dyn Port, wakers: &mut Wakers<'_>) -> Polled {
-        port.ops(self.token.worker()).poll(self.token, wakers.waker, &mut wakers.spare)
+        port.ops(self.token.worker()).poll(
+            self.token,
+            wakers.waker,
+            &mut wakers.spare,
+            crate::task::clone_own,
+        )
     }
 
     /// The same where no lock is held.

@@ -50,7 +50,7 @@ impl Seat {
 fn owner_against_takeover() {
     explore(None, || {
         let ops = Ops::new(0);
-        let tokens = [ops.open(), ops.open()];
+        let tokens = [ops.open(None).0, ops.open(None).0];
         let ready = UnsafeCell::new(tokens.to_vec());
         let seat = Arc::new(Seat { hold: AtomicU32::new(FREE), ready, ops });
         let peer = thread::spawn({
@@ -65,7 +65,7 @@ fn owner_against_takeover() {
         let other = peer.join().unwrap();
         assert_eq!(own + other, 2, "a completion was lost or doubled");
         for token in tokens {
-            let polled = seat.ops.poll(token, std::task::Waker::noop(), &mut None);
+            let polled = seat.ops.poll(token, std::task::Waker::noop(), &mut None, |_| None);
             assert!(matches!(polled, Polled::Ready(_)), "it was not dispatched");
         }
         assert_eq!(seat.ops.in_flight(), 0);

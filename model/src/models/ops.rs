@@ -38,7 +38,7 @@ fn complete(ops: &Ops, token: Token, payload: &Arc<()>) {
 fn poll(ops: &Ops, token: Token, waker: &Waker) -> bool {
     let mut spare = None;
     loop {
-        match ops.poll(token, waker, &mut spare) {
+        match ops.poll(token, waker, &mut spare, |_| None) {
             Polled::Ready(completion) => {
                 assert_eq!(completion.token, token, "it got another op's completion");
                 return true;
@@ -55,7 +55,7 @@ fn poll_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open();
+        let token = ops.open(None).0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
@@ -79,14 +79,14 @@ fn drop_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open();
+        let token = ops.open(None).0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
         poll(&ops, token, Waker::noop());
         // Taken by that poll or not: the next op may have the slot by now.
-        let next = ops.open();
+        let next = ops.open(None).0;
         if next.slot() != token.slot() {
             match ops.detach(token) {
                 Detached::Done(completion) => assert_eq!(completion.token, token),
@@ -106,13 +106,13 @@ fn late_completion_against_reuse() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open();
+        let token = ops.open(None).0;
         ops.close(token);
         let late = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
-        let next = ops.open();
+        let next = ops.open(None).0;
         assert_eq!(next.slot(), token.slot());
         assert!(!poll(&ops, next, Waker::noop()), "it got the completion of the op before it");
         late.join().unwrap();
