@@ -95,6 +95,12 @@ pub(crate) struct Explore {
     /// Threads that explore [default: one a CPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) jobs: Option<u16>,
+    /// Repeat the passing runs in fresh processes and compare their digests.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Print the digest of each of the runs FROM-TO (counted from --first) and nothing else: what --verify asks fresh processes for.
+    #[arg(long, value_name = "FROM-TO", hide = true, value_parser = span)]
+    pub(crate) digests: Option<(u64, u64)>,
     /// What goes wrong: a list of default, none, mild, swarm, all and names of faults; a minus leaves one out. `mild` is a swarm
     /// of what every workload survives; `swarm` and `all` reset connections and crash hosts, which no workload expects.
     #[arg(long, value_name = "LIST", default_value = "default", value_parser = Faults::parse)]
@@ -219,6 +225,11 @@ fn seeds(text: &str) -> Result<u64, String> {
         Ok(n) => Ok(n),
         Err(_) => Err("it is no number; write for example 1000".to_owned()),
     }
+}
+
+fn span(text: &str) -> Result<(u64, u64), String> {
+    let parts = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    parts.filter(|(from, to)| from < to).ok_or_else(|| "write FROM-TO, for example 0-100".to_owned())
 }
 
 fn worker_range(text: &str) -> Result<RangeInclusive<usize>, String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use pirn_sim::{Explore, Progress, Report, Simulation, Tso};
+use pirn_sim::{Explore, Progress, Report, Simulation, Strategy, Tso};
 
 use crate::args;
 use crate::failure::Failure;
@@ -12,6 +12,7 @@ use crate::program::{self, Schedule};
 use crate::show;
 use crate::summary;
 use crate::tell::Telling;
+use crate::verify;
 use crate::workloads::Size;
 
 pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
@@ -54,6 +55,19 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         ..Explore::default()
     };
+    if let Some((from, to)) = args.digests {
+        verify::print(&simulation, sweep, from, to);
+        return Ok(());
+    }
+    let searches = matches!(args.strategy, Strategy::Dfs(_) | Strategy::Portfolio);
+    if args.verify && searches {
+        return Err(Failure::input(format!(
+            "--verify compares runs by their seeds, and --strategy {} has runs that depend on earlier ones: choose another strategy",
+            args.strategy
+        )));
+    }
+    let runs = verify::Runs::default();
+    let sweep = Explore { each: &|ran| runs.add(args.verify, ran), ..sweep };
     let limit = args.seconds.map(Duration::from_secs_f64);
     let mut report = summary::sweep(&simulation, workload.name, sweep, limit, resume, target)?;
     if let (Some(failed), Some(failure)) = (report.summary.failures.last_mut(), &report.failure) {
@@ -83,6 +97,9 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         }
         None => {
             println!("no violation");
+            if args.verify {
+                verify::compare(&runs, args.first)?;
+            }
             if summary.is_complete() && of == 1 && !summary.has_seen_all() {
                 let more = format!(
                     "explore {} --seeds {} --first {}",

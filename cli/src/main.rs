@@ -20,6 +20,7 @@ mod run;
 mod show;
 mod summary;
 mod tell;
+mod verify;
 mod workloads;
 
 fn main() -> ExitCode {

@@ -71,6 +71,9 @@ pub(crate) fn print(summary: &Summary) {
     if !events.is_empty() {
         println!("no schedule reached the events {}", events.join(", "));
     }
+    for assertion in summary.assertions_never_held() {
+        println!("no schedule in which it held: {assertion}");
+    }
     let choices = summary.choices_never_taken();
     if !choices.is_empty() {
         println!("no schedule had {}", choices.join(", "));

@@ -85,3 +85,10 @@ fn what_makes_no_sense_is_refused() {
     let no_summary = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     assert!(refused(&format!("merge {}", no_summary.display())).contains("is no summary"));
 }
+
+#[test]
+fn passing_runs_are_the_same_in_fresh_processes() {
+    let said = fine("explore echo --seeds 300 --first 3 --faults mild --tso --verify");
+    assert!(said.contains("verified: 300 runs were the same in 2 fresh processes"), "{said}");
+    assert!(refused("explore echo --strategy dfs --verify").contains("--verify compares runs"));
+}

@@ -7,12 +7,11 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::report::Verdict;
 use crate::thread::{Executor, current};
 use crate::world::Why;
 
 /// The loader's definition of `name`, looked up once.
-fn real(slot: &AtomicUsize, name: &CStr) -> usize {
+pub(crate) fn look_up(slot: &AtomicUsize, name: &CStr) -> usize {
     // Relaxed: the address is the same whoever finds it.
     let known = slot.load(Ordering::Relaxed);
     if known != 0 {
@@ -28,13 +27,14 @@ fn real(slot: &AtomicUsize, name: &CStr) -> usize {
 macro_rules! real {
     ($name:literal as $type:ty) => {{
         fn forward() -> $type {
-            static SLOT: AtomicUsize = AtomicUsize::new(0);
+            static SLOT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
             // SAFETY: the symbol has this signature in every libc for Linux.
-            unsafe { std::mem::transmute::<usize, $type>(real(&SLOT, $name)) }
+            unsafe { std::mem::transmute::<usize, $type>($crate::interpose::look_up(&SLOT, $name)) }
         }
         forward()
     }};
 }
+pub(crate) use real;
 
 type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
 type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
@@ -94,7 +94,13 @@ unsafe extern "C" fn syscall(
                 yield_now(executor);
                 return 0;
             }
-            _ => {}
+            _ => {
+                // SAFETY: the caller's duty.
+                let result = unsafe { crate::guard::raw(executor, number, a, b, c, d) };
+                if let Some(result) = result {
+                    return result;
+                }
+            }
         }
     }
     // SAFETY: the caller's duty.
@@ -166,7 +172,7 @@ fn yield_now(executor: &'static Executor) {
 
 /// # Safety
 /// `into` has room for `count` bytes.
-unsafe fn fill(executor: &'static Executor, into: *mut u8, count: usize) {
+pub(crate) unsafe fn fill(executor: &'static Executor, into: *mut u8, count: usize) {
     let mut at = 0;
     while at < count {
         let word = executor.world().entropy().to_le_bytes();
@@ -209,7 +215,7 @@ unsafe extern "C" fn getrandom(into: *mut c_void, count: usize, flags: c_uint) -
 /// # Safety
 /// As clock_gettime(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, into: *mut libc::timespec) -> c_int {
+pub(crate) unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, into: *mut libc::timespec) -> c_int {
     let Some(executor) = current() else {
         // SAFETY: the caller's duty.
         return unsafe { real!(c"clock_gettime" as ClockGettime)(clock, into) };
@@ -234,7 +240,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, into: *mut libc::time
 /// # Safety
 /// As nanosleep(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nanosleep(time: *const libc::timespec, left: *mut libc::timespec) -> c_int {
+pub(crate) unsafe extern "C" fn nanosleep(time: *const libc::timespec, left: *mut libc::timespec) -> c_int {
     let Some(executor) = current() else {
         // SAFETY: the caller's duty.
         return unsafe { real!(c"nanosleep" as Nanosleep)(time, left) };
@@ -248,7 +254,7 @@ unsafe extern "C" fn nanosleep(time: *const libc::timespec, left: *mut libc::tim
 /// # Safety
 /// As clock_nanosleep(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_nanosleep(
+pub(crate) unsafe extern "C" fn clock_nanosleep(
     clock: libc::clockid_t,
     flags: c_int,
     time: *const libc::timespec,
@@ -272,6 +278,12 @@ unsafe extern "C" fn clock_nanosleep(
 }
 
 impl Executor {
+    /// The thread sleeps for so many nanoseconds.
+    #[track_caller]
+    pub(crate) fn sleep_for(&self, ns: u64) {
+        self.sleep_until(self.world().now.saturating_add(ns));
+    }
+
     #[track_caller]
     fn sleep_until(&self, until: u64) {
         self.os_point();
@@ -289,12 +301,11 @@ unsafe extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     if let Some(executor) = current() {
-        executor.world().fail(Verdict::Unsupported(
-            "a simulated thread started an operating system thread (std::thread::spawn or a library): \
-             it can't be simulated. Use pirn::spawn or pirn::spawn_blocking"
-                .to_owned(),
-        ));
-        executor.stop();
+        crate::guard::refuse(
+            executor,
+            "pthread_create",
+            "it started an operating system thread (std::thread::spawn or a library). Use pirn::spawn or pirn::spawn_blocking",
+        );
     }
     // SAFETY: the caller's duty.
     unsafe { real!(c"pthread_create" as PthreadCreate)(thread, attributes, body, argument) }
@@ -330,7 +341,7 @@ pub fn is_linked() -> Result<(), String> {
         (c"clock_nanosleep", clock_nanosleep as *const () as usize),
         (c"pthread_create", pthread_create as *const () as usize),
     ];
-    for (name, address) in ours {
+    for (name, address) in ours.into_iter().chain(crate::guard::symbols()) {
         // SAFETY: a terminated name and the default search order.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast::<c_char>()) } as usize;
         if found != address {

@@ -27,7 +27,8 @@
 //! # How it works
 //! - Simulated threads are coroutines on one OS thread (`thread`). On x86-64 each has thread-locals of its own (`tls`).
 //! - At each operation of `pirn::sync` and each OS call is a *point*, where the world may let another thread run (`hook`, `world`).
-//! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`).
+//! - Programs may say what they expect: [`always!`], [`sometimes!`] and [`eventually!`]; a [`Summary`] tells what no execution reached.
+//! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`, `guard`).
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
 //!   (`replay`, `rerun`); choices other than the default are recorded (`trace`).
 //! - A failing trace is made smaller by deleting choices (`shrink`) and told from the steps of a replay (`log`, `story`).
@@ -62,10 +63,11 @@ pub use self::shrink::{Measure, Shrink, Shrunk};
 pub use self::simulation::{Returned, Simulation};
 pub use self::story::{Line, Story, Turn};
 pub use self::strategy::Strategy;
-pub use self::summary::{Failed, Summary, SummaryError};
+pub use self::summary::{Asserted, Failed, Summary, SummaryError};
 pub use self::trace::{FORMAT, Trace, TraceError};
 pub use self::watchdog::watchdog;
 
+pub mod assertion;
 pub mod check;
 
 #[doc = include_str!("../../docs/simulator.md")]
@@ -81,6 +83,7 @@ mod driver;
 mod entry;
 mod explore;
 mod fault;
+mod guard;
 mod hook;
 mod interpose;
 mod link;

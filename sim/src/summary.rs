@@ -10,6 +10,7 @@ use pirn::trace::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::assertion::{Demand, Site, is_real, sites};
 use crate::choice::Kind;
 use crate::explore::Explore;
 use crate::plan::{Frontier, Shard};
@@ -53,6 +54,9 @@ pub struct Summary {
     events: BTreeMap<String, u64>,
     /// In how many executions each kind of choice fell on another than the default.
     choices: BTreeMap<String, u64>,
+    /// The assertions of the program.
+    #[serde(default)]
+    assertions: Vec<Asserted>,
     /// Failures that were found.
     pub failures: Vec<Failed>,
     /// What a depth-first search has still to do.
@@ -60,6 +64,21 @@ pub struct Summary {
     pub(crate) frontier: Option<Frontier>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
+}
+
+/// An assertion of the program in a summary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asserted {
+    /// What it asks for.
+    pub demand: Demand,
+    /// Its name.
+    pub name: String,
+    /// File and line.
+    pub place: String,
+    /// Executions that evaluated it.
+    pub evaluated: u64,
+    /// Executions in which it held at least once.
+    pub held: u64,
 }
 
 /// A failure in a summary.
@@ -73,6 +92,24 @@ pub struct Failed {
     pub message: String,
     /// Where its trace was written.
     pub trace: Option<String>,
+}
+
+impl Asserted {
+    fn of(site: &Site) -> Self {
+        let place = format!("{}:{}", site.file, site.line);
+        Self { demand: site.demand, name: site.name.to_owned(), place, evaluated: 0, held: 0 }
+    }
+}
+
+impl std::fmt::Display for Asserted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let demand = match self.demand {
+            Demand::Always => "always",
+            Demand::Sometimes => "sometimes",
+            Demand::Eventually => "eventually",
+        };
+        write!(f, "{demand} `{}` at {}", self.name, self.place)
+    }
 }
 
 impl Failed {
@@ -121,6 +158,7 @@ impl Summary {
             walks: none(&mut Walk::NAMES.iter().map(|&name| name.to_owned())),
             events: none(&mut Event::NAMES.iter().map(|&name| name.to_owned())),
             choices: none(&mut Kind::ALL.iter().map(|kind| kind.name().to_owned())),
+            assertions: sites().iter().filter(|site| is_real(site)).map(Asserted::of).collect(),
             failures: Vec::new(),
             frontier: None,
             unknown: BTreeMap::new(),
@@ -145,8 +183,25 @@ impl Summary {
         for (name, more) in Event::NAMES.iter().zip(&tally.events[1..]) {
             count(&mut self.events, (*name).to_owned(), *more);
         }
+        for (site, (evaluated, held)) in sites().iter().zip(&tally.asserted) {
+            self.count_assertion(&Asserted { evaluated: *evaluated, held: *held, ..Asserted::of(site) });
+        }
         for (kind, more) in Kind::ALL.iter().zip(tally.choices) {
             count(&mut self.choices, kind.name().to_owned(), more);
+        }
+    }
+
+    fn count_assertion(&mut self, more: &Asserted) {
+        let same = |ours: &&mut Asserted| {
+            (ours.demand, &ours.name, &ours.place) == (more.demand, &more.name, &more.place)
+        };
+        match self.assertions.iter_mut().find(same) {
+            Some(ours) => {
+                ours.evaluated += more.evaluated;
+                ours.held += more.held;
+            }
+            None if more.evaluated > 0 => self.assertions.push(more.clone()),
+            None => {}
         }
     }
 
@@ -257,6 +312,9 @@ impl Summary {
                 *into.entry(name.clone()).or_default() += more;
             }
         }
+        for more in &other.assertions {
+            self.count_assertion(more);
+        }
         self.failures.extend(other.failures.iter().cloned());
         self.failures.sort_by_key(|failed| failed.seed);
         // The rest of a search belongs to its shard: the shards go on, not the sum.
@@ -348,6 +406,16 @@ impl Summary {
     /// Executions of each walk, those that were used.
     pub fn walks(&self) -> impl Iterator<Item = (&str, u64)> {
         self.walks.iter().filter(|(_, count)| **count > 0).map(|(name, count)| (name.as_str(), *count))
+    }
+
+    /// The assertions of all programs in the binary that no execution evaluated.
+    pub fn assertions_never_evaluated(&self) -> impl Iterator<Item = &Asserted> {
+        self.assertions.iter().filter(|assertion| assertion.evaluated == 0)
+    }
+
+    /// The assertions that were evaluated and held in no execution: a `sometimes` among them says that the sweep misses something.
+    pub fn assertions_never_held(&self) -> impl Iterator<Item = &Asserted> {
+        self.assertions.iter().filter(|assertion| assertion.evaluated > 0 && assertion.held == 0)
     }
 
     /// The events of the runtime that no execution emitted.

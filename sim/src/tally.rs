@@ -1,5 +1,6 @@
 //! What the executions of an exploration reached: counted by each job for itself, added up at the end of a batch.
 
+use crate::assertion::{HELD, SEEN};
 use crate::rng::mix;
 use crate::strategy::Walk;
 use crate::world::World;
@@ -20,6 +21,8 @@ pub(crate) struct Tally {
     /// Executions in which an event, or another than the default of a choice, came up at least once.
     pub(crate) events: [u64; KINDS],
     pub(crate) choices: [u64; KINDS],
+    /// Executions that evaluated each assertion, and in which it held.
+    pub(crate) asserted: Vec<(u64, u64)>,
 }
 
 impl Default for Tally {
@@ -32,6 +35,7 @@ impl Default for Tally {
             walks: [0; Walk::NAMES.len()],
             events: [0; KINDS],
             choices: [0; KINDS],
+            asserted: Vec::new(),
         }
     }
 }
@@ -46,11 +50,18 @@ impl Tally {
         self.walks[world.options.walk.number()] += 1;
         bits(world.seen_events, &mut self.events);
         bits(world.seen_choices, &mut self.choices);
+        if self.asserted.len() < world.asserted.len() {
+            self.asserted.resize(world.asserted.len(), (0, 0));
+        }
+        for (count, flags) in self.asserted.iter_mut().zip(&world.asserted) {
+            count.0 += u64::from(flags & SEEN != 0);
+            count.1 += u64::from(flags & HELD != 0);
+        }
     }
 
     /// Adds another one's counts.
     pub(crate) fn add(&mut self, other: &Self) {
-        let Self { executions, points, switches, digest, walks, events, choices } = self;
+        let Self { executions, points, switches, digest, walks, events, choices, asserted } = self;
         *executions += other.executions;
         *points += other.points;
         *switches += other.switches;
@@ -58,6 +69,12 @@ impl Tally {
         add(walks, &other.walks);
         add(events, &other.events);
         add(choices, &other.choices);
+        if asserted.len() < other.asserted.len() {
+            asserted.resize(other.asserted.len(), (0, 0));
+        }
+        for (count, more) in asserted.iter_mut().zip(&other.asserted) {
+            *count = (count.0 + more.0, count.1 + more.1);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::explore::Explore;
@@ -214,7 +215,8 @@ fn describe(simulation: &Simulation, outcome: &Outcome, executions: u64) -> Stri
     let _ = writeln!(text, "\n{}", story(simulation, &told));
     let how = match saved {
         Ok(saved) => format!(
-            "trace:   {}\nreplay:  PIRN_TRACE='{}' cargo test{package} '{test}' -- --exact",
+            "{}\ntrace:   {}\nreplay:  PIRN_TRACE='{}' cargo test{package} '{test}' -- --exact",
+            confirm(test, &saved),
             saved.display(),
             saved.display()
         ),
@@ -224,6 +226,30 @@ fn describe(simulation: &Simulation, outcome: &Outcome, executions: u64) -> Stri
         ),
     };
     text + &how + "\n"
+}
+
+/// Runs this test binary again to replay the trace there. A binary that is not built on the usual test harness runs no such
+/// test: then nothing is confirmed.
+fn confirm(test: &str, trace: &Path) -> String {
+    let output = env::current_exe().and_then(|binary| {
+        Command::new(binary)
+            .args([test, "--exact", "--include-ignored", "--nocapture"])
+            .env("PIRN_TRACE", trace)
+            .env("PIRN_REPLAY", "strict")
+            .env("PIRN_SHRINK", "0")
+            .output()
+    });
+    let said = output.map(|output| {
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    });
+    match said {
+        Ok(said) if said.contains("replayed to the same failure") => "confirmed: a fresh process replayed it to the same failure".to_owned(),
+        Ok(said) if said.contains("does not replay") || said.contains("differs from the trace") => {
+            "NOT confirmed: a fresh process replayed it and it went otherwise. Something that the simulator does not own reaches the program"
+                .to_owned()
+        }
+        _ => "not confirmed: no fresh process ran this test".to_owned(),
+    }
 }
 
 fn save(test: &str, ending: &str, outcome: &Outcome) -> Result<PathBuf, String> {

@@ -324,6 +324,7 @@ impl Executor {
         world.next = world.pick();
         self.beat.start(world.run);
         self.drive();
+        self.world().end_assertions();
         self.beat.stop();
         if !SEPARATE {
             mark(None);

@@ -138,6 +138,8 @@ pub(crate) struct World {
     /// The kinds of events that were emitted, and of choices that fell on another than the default: a bit each.
     pub(crate) seen_events: u64,
     pub(crate) seen_choices: u64,
+    /// For each assertion of the program whether it was evaluated, and held.
+    pub(crate) asserted: Vec<u8>,
     pub(crate) tso: Buffers,
     /// Who waits at which address, longest first, with the bits of a futex.
     pub(crate) waiters: Vec<(usize, u32, u32)>,
@@ -190,6 +192,7 @@ impl World {
             event_digest: 0,
             seen_events: 0,
             seen_choices: 0,
+            asserted: Vec::new(),
             tso: Buffers::default(),
             waiters: Vec::new(),
             hosts: Vec::new(),
@@ -257,6 +260,7 @@ impl World {
         self.event_digest = 0;
         self.seen_events = 0;
         self.seen_choices = 0;
+        self.asserted.clear();
         self.hosts_left = 0;
         self.strikes.clear();
         self.urgent = false;

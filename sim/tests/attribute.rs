@@ -74,8 +74,15 @@ fn a_failing_test_prints_what_replays_it() {
     let output = run("PIRN_SEEDS", "300", &folder);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success(), "{text}");
-    for part in ["seed:", "options: {", "verdict: panic", "an update was lost", "attribute.rs", "cargo test"]
-    {
+    for part in [
+        "seed:",
+        "options: {",
+        "verdict: panic",
+        "an update was lost",
+        "attribute.rs",
+        "cargo test",
+        "\nconfirmed: a fresh",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let trace = text.split("PIRN_TRACE='").nth(1).and_then(|rest| rest.split('\'').next()).expect("a trace");

@@ -55,7 +55,7 @@ fn random_sequences_go_as_they_do_live() {
         let simulation = simulation(&format!("sequence {seed}"), program).preempt(Preempt::OsCalls);
         found.extend(failures(&simulation.clone().faults(Faults::none()), 0..2));
         // Short counts, spurious returns and slow machines change no outcome either.
-        let faults = Faults { resets: false, partitions: false, ..Faults::all() };
+        let faults = Faults::default();
         found.extend(failures(&simulation.faults(faults), 2..5));
     }
     none(found);
