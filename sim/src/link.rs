@@ -68,6 +68,19 @@ impl World {
         delay + RESEND_NS * ((1 << lost) - 1)
     }
 
+    /// Whether a packet has overtaken an earlier one of its sender, which a cut link held up and which is under way again.
+    pub(crate) fn is_early(&mut self, packet: &mut Packet) -> bool {
+        let now = self.now;
+        let sender = self.net.socket(packet.from);
+        let early = packet.number > sender.arrived + 1 && sender.last_arrival >= now && !packet.late;
+        if early {
+            packet.late = sender.last_arrival == now;
+        } else {
+            sender.arrived = sender.arrived.max(packet.number);
+        }
+        early
+    }
+
     /// A packet came to a host that is down: it is sent again, until its sender gives up.
     pub(crate) fn nobody_there(&mut self, mut packet: Packet) {
         if matches!(packet.what, What::Datagram { .. } | What::Unreachable) {
@@ -76,6 +89,9 @@ impl World {
         packet.tries += 1;
         if packet.tries <= TRIES {
             let at = self.now + (RESEND_NS << packet.tries);
+            let sender = self.net.socket(packet.from);
+            sender.last_arrival = sender.last_arrival.max(at);
+            sender.arrived = packet.number.saturating_sub(1);
             self.schedule(packet, at);
             return;
         }

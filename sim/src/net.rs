@@ -52,10 +52,12 @@ pub(crate) struct Packet {
     /// The receiving socket; for a request or a datagram: the sender again.
     pub(crate) to: u32,
     pub(crate) what: What,
-    /// Its number, in order of sending.
+    /// Its number among those of its sender, which arrive in order; 0: in any order.
     pub(crate) number: u64,
     /// How often it came to a host that was down.
     pub(crate) tries: u32,
+    /// Was put off behind an earlier one that arrives now.
+    pub(crate) late: bool,
 }
 
 /// All sockets and what travels between them.
@@ -68,8 +70,6 @@ pub(crate) struct Net {
     /// Sockets that listen, oldest first.
     pub(crate) listeners: Vec<u32>,
     packets: Vec<Option<Packet>>,
-    /// How many were sent.
-    sent: u64,
     free_packets: Vec<u32>,
     /// Pairs (from, to) that are cut, how often.
     pub(crate) cut: Vec<(u32, u32, u32)>,
@@ -89,7 +89,6 @@ impl Net {
         self.next_port.clear();
         self.listeners.clear();
         self.packets.clear();
-        self.sent = 0;
         self.free_packets.clear();
         self.cut.clear();
         self.held.clear();
@@ -311,9 +310,10 @@ impl World {
         if self.net.socket(from).family.is_local() {
             return self.arrive_at(to, what);
         }
-        self.net.sent += 1;
-        let number = self.net.sent;
-        let packet = Packet { from_host, to_host, from, to, what, number, tries: 0 };
+        let sender = self.net.socket(from);
+        sender.sent += 1;
+        let number = sender.sent;
+        let packet = Packet { from_host, to_host, from, to, what, number, tries: 0, late: false };
         self.maybe_partition(from_host, to_host);
         if self.net.is_cut(from_host, to_host) {
             self.net.held.push(packet);
@@ -346,13 +346,18 @@ impl World {
 
     /// A packet arrives.
     pub(crate) fn arrive(&mut self, slot: u32) {
-        let Some(packet) = self.net.packets[slot as usize].take() else { return };
+        let Some(mut packet) = self.net.packets[slot as usize].take() else { return };
         self.net.free_packets.push(slot);
         if self.net.is_cut(packet.from_host, packet.to_host) {
             // A datagram is lost, everything else is sent again.
             if !matches!(packet.what, What::Datagram { .. } | What::Unreachable) {
                 self.net.held.push(packet);
             }
+            return;
+        }
+        if self.is_early(&mut packet) {
+            let at = self.net.socket(packet.from).last_arrival;
+            self.schedule(packet, at);
             return;
         }
         if self.hosts[packet.to_host as usize].down {

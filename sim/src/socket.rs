@@ -100,6 +100,9 @@ pub(crate) struct Socket {
     pub(crate) unread: usize,
     /// Found its buffer full: is told when there is room.
     pub(crate) starved: bool,
+    /// Packets sent, and the number of the last one that arrived.
+    pub(crate) sent: u64,
+    pub(crate) arrived: u64,
     /// Nothing it sends arrives before this.
     pub(crate) last_arrival: u64,
     pub(crate) readers: Vec<OpRef>,

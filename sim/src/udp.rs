@@ -133,7 +133,8 @@ impl World {
         let copies = 1 + self.rarely(Kind::Datagram, 2, drawn.twice);
         for _ in 0..copies {
             let what = What::Datagram { bytes: bytes.to_vec(), from, to };
-            let packet = Packet { from_host: host, to_host, from: id, to: id, what, number: 0, tries: 0 };
+            let packet =
+                Packet { from_host: host, to_host, from: id, to: id, what, number: 0, tries: 0, late: false };
             if self.rarely(Kind::Datagram, 2, drawn.late) != 0 {
                 let at = self.now + self.options.latency_ns * LATE;
                 self.schedule(packet, at);
