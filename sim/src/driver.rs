@@ -226,6 +226,8 @@ impl World {
                 Ok(Some(())) => (Ok(0), Yielded::Nothing),
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
+            // Nothing is ever taken ahead here.
+            Op::Release { .. } => (Ok(0), Yielded::Nothing),
             // Now and then without a reason, as the kernel may.
             Op::Ready { interest, .. } => {
                 if !self.is_ready(socket, *interest)
@@ -334,7 +336,8 @@ fn op_fd(op: &Op) -> Option<&Fd> {
         | Op::Connect { fd, .. }
         | Op::Recv { fd, .. }
         | Op::Send { fd, .. }
-        | Op::Ready { fd, .. } => Some(fd),
+        | Op::Ready { fd, .. }
+        | Op::Release { fd } => Some(fd),
         _ => None,
     }
 }

@@ -37,10 +37,15 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Connects a socket.
 pub(super) async fn connect_fd(port: &Arc<dyn Port>, fd: &Fd, address: Address) -> io::Result<()> {
-    let completion = match port.start(Op::Connect { fd: Arc::clone(fd), address }) {
+    wait(port.as_ref(), Op::Connect { fd: Arc::clone(fd), address }).await.map(drop)
+}
+
+/// The number of an op. Dropped before its end, it cancels it.
+pub(super) async fn wait(port: &dyn Port, op: Op) -> io::Result<usize> {
+    let completion = match port.start(op) {
         Started::Done(completion) => completion,
         Started::InFlight(token) => {
-            let mut attempt = Attempt { port: port.as_ref(), op: Some(InFlight::new(token)) };
+            let mut attempt = Attempt { port, op: Some(InFlight::new(token)) };
             let completion = poll_fn(|context| {
                 let op = attempt.op.as_ref().expect("an attempt is polled until its end");
                 op.poll_unlocked(attempt.port, context)
@@ -51,5 +56,5 @@ pub(super) async fn connect_fd(port: &Arc<dyn Port>, fd: &Fd, address: Address) 
             completion
         }
     };
-    completion.result.map(drop)
+    completion.result
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use super::read::{self, ReadSide, Take};
 use super::write::{self, WriteSide};
 use crate::io::Port;
-use crate::os::{Fd, Os, SocketOption};
+use crate::os::{Fd, Op, Os, SocketOption};
 use crate::sync::Mutex;
 
 /// A descriptor and its two directions.
@@ -139,7 +139,12 @@ impl Duplex {
     /// Flushes, and gives a descriptor of the same open file.
     pub(crate) async fn release(&self) -> io::Result<OwnedFd> {
         poll_fn(|context| self.poll_flush(context)).await?;
-        self.fd.duplicate()
+        match super::connect::wait(self.port.as_ref(), Op::Release { fd: Arc::clone(&self.fd) }).await? {
+            0 => self.fd.duplicate(),
+            held => Err(io::Error::other(format!(
+                "{held} received bytes were not read and would be lost: read them first"
+            ))),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Ahead {
     /// Bytes left in all chunks.
     held: usize,
     connections: VecDeque<(Fd, Address)>,
-    /// An error the kernel told once, met behind the bytes.
+    /// An error the kernel told once, met behind the bytes; 0: the end of the stream, which it tells again.
     failed: Option<i32>,
 }
 
@@ -33,6 +33,11 @@ impl Ahead {
     /// Whether so much is held that no more should be taken.
     pub(super) fn is_full(&self) -> bool {
         self.held >= MOST_BYTES || self.connections.len() >= MOST_CONNECTIONS
+    }
+
+    /// Bytes that were not handed out.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn push(&mut self, chunk: Vec<u8>) {
@@ -53,6 +58,7 @@ impl Ahead {
         self.connections.pop_front()
     }
 
+    /// Nothing follows but this error (0: the end).
     pub(super) fn fail(&mut self, errno: i32) {
         self.failed = Some(errno);
     }
@@ -60,7 +66,7 @@ impl Ahead {
     /// At most `max` of the bytes, as a buffer of their own; behind them the error. `None`: nothing is held.
     pub(super) fn take(&mut self, max: usize) -> Option<io::Result<Vec<u8>>> {
         let Some(first) = self.chunks.front() else {
-            return self.failed.take().map(|errno| Err(io::Error::from_raw_os_error(errno)));
+            return self.end().map(|end| end.map(|()| Vec::new()));
         };
         if self.at == 0 && first.len() <= max {
             self.held -= first.len();
@@ -75,7 +81,7 @@ impl Ahead {
     /// Copies bytes into the slices, and consumes them unless it is a peek. `None`: nothing is held.
     pub(super) fn copy(&mut self, into: &mut [IoSliceMut<'_>], peek: bool) -> Option<io::Result<usize>> {
         if self.chunks.is_empty() {
-            return self.failed.take().map(|errno| Err(io::Error::from_raw_os_error(errno)));
+            return self.end().map(|end| end.map(|()| 0));
         }
         let (mut chunk, mut at, mut count) = (0, self.at, 0);
         'slices: for slice in into {
@@ -94,6 +100,12 @@ impl Ahead {
             self.consume(count);
         }
         Some(Ok(count))
+    }
+
+    fn end(&mut self) -> Option<io::Result<()>> {
+        self.failed
+            .take()
+            .map(|errno| if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) })
     }
 
     fn consume(&mut self, mut count: usize) {

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::set::Set;
-use self::socket::Socket;
+use self::socket::{Kind, Socket};
 use super::file::{calls::resident, handle::OpenFile, pool::Pool};
 use super::{
     Address, DriverConfig, DriverParts, Fd, Os, RecvMessage, SendMessage, SocketKind, SocketOption,
@@ -74,6 +74,10 @@ struct Live {
     files: Arc<Pool>,
 }
 
+fn kind_of(kind: SocketKind) -> Kind {
+    if kind.is_datagram() { Kind::Socket } else { Kind::Stream }
+}
+
 impl Os for Live {
     fn name(&self) -> &'static str {
         self.name
@@ -112,12 +116,13 @@ impl Os for Live {
     }
 
     fn socket(&self, kind: SocketKind) -> io::Result<Fd> {
-        Ok(socket::fresh(calls::socket(kind)?))
+        Ok(socket::fresh(calls::socket(kind)?, kind_of(kind)))
     }
 
     fn socket_pair(&self, kind: SocketKind) -> io::Result<(Fd, Fd)> {
         let (one, other) = calls::socket_pair(kind)?;
-        Ok((socket::fresh(one), socket::fresh(other)))
+        let kind = kind_of(kind);
+        Ok((socket::fresh(one, kind), socket::fresh(other, kind)))
     }
 
     fn pipe(&self) -> io::Result<(Fd, Fd)> {
@@ -130,7 +135,8 @@ impl Os for Live {
     }
 
     fn listen(&self, fd: &Fd, backlog: u32) -> io::Result<()> {
-        calls::listen(fd.raw(), backlog)
+        calls::listen(fd.raw(), backlog)?;
+        Socket::of(fd).map(Socket::listens)
     }
 
     fn local_addr(&self, fd: &Fd) -> io::Result<Address> {

@@ -87,11 +87,16 @@ impl Side {
 
     /// Whether the home should take no more for now: nobody waits for what there is. Says so once.
     pub(super) fn should_pause(&mut self) -> bool {
-        let pause = self.armed == Armed::Takes && self.ahead.as_ref().is_some_and(|ahead| ahead.is_full());
-        if pause {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.is_full()) && self.pause()
+    }
+
+    /// Notes that the home is told to take no more; false: it was told already, or takes nothing.
+    pub(super) fn pause(&mut self) -> bool {
+        let takes = self.armed == Armed::Takes;
+        if takes {
             self.armed = Armed::Pausing;
         }
-        pause
+        takes
     }
 
     /// The home does nothing for this side any more: the kernel can be asked again.
@@ -133,6 +138,13 @@ impl Side {
             self.first = Some(waiting);
         } else {
             self.more.push_back(waiting);
+        }
+    }
+
+    /// The same, before all others.
+    pub(super) fn push_front(&mut self, waiting: Waiting) {
+        if let Some(second) = self.first.replace(waiting) {
+            self.more.push_front(second);
         }
     }
 
@@ -203,6 +215,13 @@ impl Side {
             },
             Op::Recv { max, .. } => self.play_recv(kernel, *max, scratch),
             Op::Send { bytes, from, .. } => self.play_send(kernel, bytes, *from, &mut waiting.sent),
+            Op::Ready { .. } if self.ahead().is_some() => Some((Ok(0), Yielded::Nothing)),
+            Op::Ready { .. } if self.armed != Armed::No && !self.ready => None,
+            Op::Release { .. } if matches!(self.armed, Armed::Takes | Armed::Pausing) => None,
+            Op::Release { .. } => {
+                let held = self.ahead.as_ref().map_or(0, |ahead| ahead.held());
+                Some((Ok(held), Yielded::Nothing))
+            }
             // `ready` is a guess where others than this machine make the calls.
             Op::Ready { interest, .. } => match calls::is_ready(fd, *interest) {
                 Ok(true) => Some((Ok(0), Yielded::Nothing)),
@@ -295,9 +314,11 @@ impl Waiting {
         let result = Err(io::Error::from_raw_os_error(libc::ECANCELED));
         let (fd, yielded) = match self.op {
             Op::Send { fd, bytes, .. } => (fd, Yielded::Bytes(bytes)),
-            Op::Accept { fd } | Op::Connect { fd, .. } | Op::Recv { fd, .. } | Op::Ready { fd, .. } => {
-                (fd, Yielded::Nothing)
-            }
+            Op::Accept { fd }
+            | Op::Connect { fd, .. }
+            | Op::Recv { fd, .. }
+            | Op::Ready { fd, .. }
+            | Op::Release { fd } => (fd, Yielded::Nothing),
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         };
         (Completion { token: self.token, result, yielded }, fd)
@@ -319,7 +340,8 @@ impl Waiting {
             | Op::Accept { fd }
             | Op::Connect { fd, .. }
             | Op::Recv { fd, .. }
-            | Op::Ready { fd, .. } => fd,
+            | Op::Ready { fd, .. }
+            | Op::Release { fd } => fd,
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
@@ -335,7 +357,8 @@ pub(super) fn socket_of(op: &Op) -> &Fd {
         | Op::Connect { fd, .. }
         | Op::Recv { fd, .. }
         | Op::Send { fd, .. }
-        | Op::Ready { fd, .. } => fd,
+        | Op::Ready { fd, .. }
+        | Op::Release { fd } => fd,
         Op::File(_) => unreachable!("{NO_SOCKET}"),
     }
 }
@@ -345,7 +368,9 @@ pub(super) fn accept(fd: RawFd) -> io::Result<Option<(Fd, Address)>> {
     loop {
         match retry(|| calls::accept(fd)) {
             Ok(None) => return Ok(None),
-            Ok(Some((fd, peer))) => return Ok(Some((super::socket::fresh(fd), peer))),
+            Ok(Some((fd, peer))) => {
+                return Ok(Some((super::socket::fresh(fd, super::socket::Kind::Stream), peer)));
+            }
             Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EPROTO)) => {}
             Err(error) => return Err(error),
         }

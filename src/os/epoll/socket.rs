@@ -20,8 +20,8 @@ use crate::sync::Mutex;
 pub(in crate::os) struct Socket {
     /// None only while it is dropped.
     fd: Option<OwnedFd>,
-    /// Not a pipe or another thing that is read and written.
-    socket: bool,
+    kind: Kind,
+    listening: AtomicBool,
     /// Of a listener for signals: what it gives back.
     _post: Option<Leave>,
     /// Its open file may live on elsewhere (taken over, or duplicated), so closing does not end a registration.
@@ -29,6 +29,17 @@ pub(in crate::os) struct Socket {
     read: Mutex<Side>,
     write: Mutex<Side>,
     registration: Mutex<Registration>,
+}
+
+/// What a descriptor is, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::os) enum Kind {
+    /// A stream of bytes (or a listener for some) that nobody else reads, so they may be taken ahead.
+    Stream,
+    /// Another socket.
+    Socket,
+    /// A pipe or another thing that is read and written.
+    Other,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +101,10 @@ impl Direction {
     /// The side an op plays on.
     pub(super) fn of(op: &Op) -> Self {
         match op {
-            Op::Accept { .. } | Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } => Self::Read,
+            Op::Accept { .. }
+            | Op::Recv { .. }
+            | Op::Ready { interest: Interest::Read, .. }
+            | Op::Release { .. } => Self::Read,
             Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => Self::Write,
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
@@ -99,11 +113,14 @@ impl Direction {
 
 impl Want {
     /// What an op that has to wait waits for.
-    pub(super) fn of(op: &Op, socket: bool) -> Self {
+    pub(super) fn of(op: &Op, kind: Kind) -> Self {
         match op {
             Op::Accept { .. } => Self::Connections,
-            Op::Recv { .. } if socket => Self::Bytes,
-            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } => Self::Readable,
+            Op::Recv { .. } if kind != Kind::Other => Self::Bytes,
+            Op::Ready { interest: Interest::Read, .. } if kind == Kind::Stream => Self::Bytes,
+            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } | Op::Release { .. } => {
+                Self::Readable
+            }
             Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => {
                 Self::Writable
             }
@@ -122,26 +139,27 @@ pub(in crate::os) struct Stage {
 }
 
 /// A socket that nobody else has.
-pub(in crate::os) fn fresh(fd: OwnedFd) -> Fd {
-    Arc::new(Socket::new(fd, true, false, None))
+pub(in crate::os) fn fresh(fd: OwnedFd, kind: Kind) -> Fd {
+    Arc::new(Socket::new(fd, kind, false, None))
 }
 
 impl Socket {
     /// A descriptor that is no socket. A listener's is open in its post too.
     pub(in crate::os) fn other(fd: OwnedFd, post: Option<Leave>) -> Fd {
-        Arc::new(Self::new(fd, false, post.is_some(), post))
+        Arc::new(Self::new(fd, Kind::Other, post.is_some(), post))
     }
 
     /// One that was open before.
     pub(in crate::os) fn adopted(fd: OwnedFd) -> Fd {
-        let socket = calls::is_socket(fd.as_fd());
-        Arc::new(Self::new(fd, socket, true, None))
+        let kind = if calls::is_socket(fd.as_fd()) { Kind::Socket } else { Kind::Other };
+        Arc::new(Self::new(fd, kind, true, None))
     }
 
-    fn new(fd: OwnedFd, socket: bool, open_elsewhere: bool, post: Option<Leave>) -> Self {
+    fn new(fd: OwnedFd, kind: Kind, open_elsewhere: bool, post: Option<Leave>) -> Self {
         Self {
             fd: Some(fd),
-            socket,
+            kind,
+            listening: AtomicBool::new(false),
             _post: post,
             open_elsewhere: AtomicBool::new(open_elsewhere),
             read: Mutex::new(Side::new()),
@@ -177,7 +195,7 @@ impl Socket {
             return Ok(None);
         }
         let flags = if peek { libc::MSG_PEEK } else { 0 };
-        let count = retry(|| match self.socket {
+        let count = retry(|| match self.kind != Kind::Other {
             true => calls::recv_slices(self.raw(), into, flags),
             false => calls::read_slices(self.raw(), into),
         })?;
@@ -196,7 +214,7 @@ impl Socket {
         if asked == 0 {
             return Ok(Some(0));
         }
-        let count = retry(|| match self.socket {
+        let count = retry(|| match self.kind != Kind::Other {
             true => calls::send_slices(self.raw(), from),
             false => calls::write_slices(self.raw(), from),
         })?;
@@ -246,11 +264,22 @@ impl Socket {
         op: Op,
         stage: &mut Stage,
     ) -> Submitted {
-        let (direction, want) = (Direction::of(&op), Want::of(&op, self.socket));
+        // Relaxed: who waits at a listener has it from whoever made it one.
+        let kind = if self.listening.load(Ordering::Relaxed) { Kind::Socket } else { self.kind };
+        let (direction, want) = (Direction::of(&op), Want::of(&op, kind));
+        let release = matches!(op, Op::Release { .. });
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
-        if side.may_move()
-            && !side.waits()
+        if release {
+            if side.pause() {
+                self.with_home(|home, key| home.pause(key, Want::Bytes));
+            }
+            if side.armed == Armed::Pausing {
+                side.push_front(waiting);
+                return Submitted::Pending;
+            }
+        }
+        if (release || side.may_move() && !side.waits())
             && let Some((result, yielded)) = side.play(self.kernel(), &mut waiting, &mut stage.scratch)
         {
             // The op's reference to the socket goes after the lock.
@@ -318,9 +347,18 @@ impl Socket {
         self.fd.as_ref().expect("a socket is open until it is dropped")
     }
 
+    /// Notes that connections come here, not bytes.
+    pub(super) fn listens(&self) {
+        self.listening.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// How to call the kernel.
     pub(super) fn kernel(&self) -> Kernel {
-        Kernel { fd: self.raw(), socket: self.socket }
+        Kernel { fd: self.raw(), socket: self.kind != Kind::Other }
     }
 
     pub(super) fn side(&self, direction: Direction) -> &Mutex<Side> {

@@ -1,8 +1,12 @@
 //! What a home that takes from the kernel itself (a ring) tells its sockets.
 
-use super::side::{Armed, Side};
+use super::side::{self, Armed, Kernel, Side, Waiting};
 use super::socket::{Direction, Socket, Stage, Want};
-use crate::os::{Address, Completion, Fd};
+use crate::os::sys::{self as calls, retry};
+use crate::os::{Address, Completion, Fd, Op};
+
+/// Bytes of one receive in a home's place.
+const AROUND: usize = 64 << 10;
 
 impl Socket {
     /// Bytes came.
@@ -54,7 +58,7 @@ impl Socket {
         side.disarmed();
         side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
         if let Some(first) = side.first() {
-            match self.arm(None, Want::of(first.op(), self.kernel().socket), first.fd()) {
+            match self.arm(None, Want::of(first.op(), self.kind()), first.fd()) {
                 Ok(armed) => {
                     side.armed = armed;
                     side.ready = false;
@@ -82,15 +86,35 @@ impl Socket {
         out: &mut Vec<Completion>,
     ) {
         let mut side = self.side(direction).lock();
-        if side.waits() {
-            side.event(bits);
-            side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
-            if matches!(side.armed, Armed::Takes | Armed::Pausing) {
-                side.ready = false;
-            }
+        match side.first().map(Waiting::op) {
+            None => return,
+            Some(op) if matches!(side.armed, Armed::Takes | Armed::Pausing) => match op {
+                Op::Accept { .. } => self.take_connection(&mut side),
+                _ => self.take_bytes(&mut side, &mut stage.scratch),
+            },
+            Some(_) => side.event(bits),
         }
+        side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
         drop(side);
         stage.spent.clear();
+    }
+
+    /// In the home's place: behind what it took comes what the kernel still has.
+    fn take_bytes(&self, side: &mut Side, scratch: &mut Vec<u8>) {
+        let Kernel { fd, socket } = self.kernel();
+        match retry(|| calls::recv_vec(fd, socket, scratch, AROUND)) {
+            Ok(None) => {}
+            Ok(Some(0)) => side.more_ahead().fail(0),
+            Ok(Some(_)) => side.more_ahead().push(scratch.clone()),
+            Err(error) => side.more_ahead().fail(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
+    fn take_connection(&self, side: &mut Side) {
+        // An error waits for the next accept that asks the kernel itself.
+        if let Ok(Some((fd, peer))) = side::accept(self.kernel().fd) {
+            side.more_ahead().push_connection(fd, peer);
+        }
     }
 
     /// Whether an op waits on a side.

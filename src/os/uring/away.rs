@@ -2,8 +2,8 @@
 //!
 //! Under DEFER_TASKRUN the kernel completes nothing until the owner enters. So the order of a stream's bytes is the
 //! holder's: what stands in the completion queue comes first, and behind it a direct call may take what the kernel still
-//! has. Which sockets have anything is told by a level-triggered epoll set, made when it is first needed; sockets enter
-//! it at such a look, so that a worker that is never overdue pays nothing. Requests stay for the owner.
+//! has. Which sockets have anything is told by a level-triggered epoll set; sockets enter it at such a look, so that a
+//! worker that is never overdue pays nothing. Requests stay for the owner.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,7 +26,7 @@ pub(super) struct Away {
 }
 
 impl Away {
-    fn new(outbox: &Outbox) -> io::Result<Self> {
+    pub(super) fn new(outbox: &Outbox) -> io::Result<Self> {
         let epoll = sys::create()?;
         sys::add(&epoll, outbox.event(), libc::EPOLLIN as u32, WAKE)?;
         Ok(Self { epoll, entered: Vec::new(), events: Vec::with_capacity(256) })
@@ -105,13 +105,8 @@ impl UringReap {
         if out.len() > before {
             limit = Limit::None;
         }
-        let mut away = match self.away.take() {
-            Some(away) => away,
-            None => Away::new(&self.outbox)?,
-        };
-        away.enter(&self.outbox);
-        let served = away.serve(&self.outbox, limit, &mut self.stage, out);
-        self.away = Some(away);
+        self.away.enter(&self.outbox);
+        let served = self.away.serve(&self.outbox, limit, &mut self.stage, out);
         self.outbox.take(&mut self.requests, out, full.saturating_sub(out.len()), false);
         if out.len() > full {
             self.outbox.stage_all(out.drain(full..));

@@ -8,6 +8,7 @@ use io_uring::{opcode, squeue, types};
 
 use super::away::Away;
 use super::outbox::{Outbox, Request};
+use super::probe::refused;
 use super::ring::{Event, Ring};
 use super::{buffers, sys as calls};
 use crate::os::epoll::driver::Submitter;
@@ -27,15 +28,15 @@ const KIND: u32 = 60;
 pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
     let outbox = Arc::new(Outbox::new()?);
     let reap = UringReap {
+        away: Away::new(&outbox)?,
         outbox: Arc::clone(&outbox),
-        ring: Ring::new()?,
+        ring: Ring::new().map_err(refused)?,
         owner: None,
         batch: config.batch.max(1),
         requests: Vec::new(),
         events: Vec::new(),
         sockets: Vec::new(),
         stage: Stage::default(),
-        away: None,
     };
     Ok(DriverParts {
         submit: Box::new(Submitter::new(outbox.clone(), Arc::clone(files), outbox.clone())),
@@ -56,7 +57,7 @@ pub(super) struct UringReap {
     events: Vec<Event>,
     sockets: Vec<Option<Fd>>,
     pub(super) stage: Stage,
-    pub(super) away: Option<Away>,
+    pub(super) away: Away,
 }
 
 /// The user data of a request of a registration.
@@ -174,7 +175,12 @@ impl UringReap {
                     if let Some(socket) = socket
                         && let Ok(peer) = calls::peer_addr(event.result)
                     {
-                        socket.connection(socket::fresh(accepted), peer, &mut self.stage, out);
+                        socket.connection(
+                            socket::fresh(accepted, socket::Kind::Stream),
+                            peer,
+                            &mut self.stage,
+                            out,
+                        );
                     }
                 }
                 // An error is no connection's: the call that the next accept makes meets it again.
@@ -263,7 +269,7 @@ impl UringReap {
     /// Begins anew with a ring for another thread. Nothing is lost: what the old ring completed is collected first, and what
     /// it had not taken is still the kernel's; a closed ring takes nothing more.
     fn move_here(&mut self) -> io::Result<()> {
-        let fresh = Ring::new()?;
+        let fresh = Ring::new().map_err(refused)?;
         let mut out = Vec::new();
         self.collect(usize::MAX, &mut out)?;
         self.ring = fresh;

@@ -33,7 +33,7 @@ fn unsupported(why: &str) -> io::Error {
 }
 
 /// An error of setting a ring up, explained.
-fn refused(error: io::Error) -> io::Error {
+pub(super) fn refused(error: io::Error) -> io::Error {
     let why = match error.raw_os_error() {
         Some(libc::ENOSYS) => "this kernel has no io_uring, or a filter (seccomp) hides it".to_owned(),
         Some(libc::EPERM | libc::EACCES) => match disabled() {
