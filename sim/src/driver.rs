@@ -227,7 +227,7 @@ impl World {
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
             // Nothing is ever taken ahead here.
-            Op::Release { .. } => (Ok(0), Yielded::Nothing),
+            Op::Settle { .. } => (Ok(0), Yielded::Nothing),
             // Now and then without a reason, as the kernel may.
             Op::Ready { interest, .. } => {
                 if !self.is_ready(socket, *interest)
@@ -337,7 +337,7 @@ fn op_fd(op: &Op) -> Option<&Fd> {
         | Op::Recv { fd, .. }
         | Op::Send { fd, .. }
         | Op::Ready { fd, .. }
-        | Op::Release { fd } => Some(fd),
+        | Op::Settle { fd } => Some(fd),
         _ => None,
     }
 }

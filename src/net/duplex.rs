@@ -139,7 +139,7 @@ impl Duplex {
     /// Flushes, and gives a descriptor of the same open file.
     pub(crate) async fn release(&self) -> io::Result<OwnedFd> {
         poll_fn(|context| self.poll_flush(context)).await?;
-        match super::connect::wait(self.port.as_ref(), Op::Release { fd: Arc::clone(&self.fd) }).await? {
+        match super::connect::wait(self.port.as_ref(), Op::Settle { fd: Arc::clone(&self.fd) }).await? {
             0 => self.fd.duplicate(),
             held => Err(io::Error::other(format!(
                 "{held} received bytes were not read and would be lost: read them first"

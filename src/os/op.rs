@@ -88,7 +88,7 @@ pub enum Op {
     },
     /// Take nothing of a stream ahead of its reader any more: how many bytes were taken that it has not read. Other ops on the
     /// stream that wait may begin that again, so it is for the last moment, before the descriptor is handed to somebody else.
-    Release {
+    Settle {
         /// The stream.
         fd: Fd,
     },

@@ -217,8 +217,8 @@ impl Side {
             Op::Send { bytes, from, .. } => self.play_send(kernel, bytes, *from, &mut waiting.sent),
             Op::Ready { .. } if self.ahead().is_some() => Some((Ok(0), Yielded::Nothing)),
             Op::Ready { .. } if self.armed != Armed::No && !self.ready => None,
-            Op::Release { .. } if matches!(self.armed, Armed::Takes | Armed::Pausing) => None,
-            Op::Release { .. } => {
+            Op::Settle { .. } if matches!(self.armed, Armed::Takes | Armed::Pausing) => None,
+            Op::Settle { .. } => {
                 let held = self.ahead.as_ref().map_or(0, |ahead| ahead.held());
                 Some((Ok(held), Yielded::Nothing))
             }
@@ -318,7 +318,7 @@ impl Waiting {
             | Op::Connect { fd, .. }
             | Op::Recv { fd, .. }
             | Op::Ready { fd, .. }
-            | Op::Release { fd } => (fd, Yielded::Nothing),
+            | Op::Settle { fd } => (fd, Yielded::Nothing),
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         };
         (Completion { token: self.token, result, yielded }, fd)
@@ -341,7 +341,7 @@ impl Waiting {
             | Op::Connect { fd, .. }
             | Op::Recv { fd, .. }
             | Op::Ready { fd, .. }
-            | Op::Release { fd } => fd,
+            | Op::Settle { fd } => fd,
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
@@ -358,7 +358,7 @@ pub(super) fn socket_of(op: &Op) -> &Fd {
         | Op::Recv { fd, .. }
         | Op::Send { fd, .. }
         | Op::Ready { fd, .. }
-        | Op::Release { fd } => fd,
+        | Op::Settle { fd } => fd,
         Op::File(_) => unreachable!("{NO_SOCKET}"),
     }
 }

@@ -104,7 +104,7 @@ impl Direction {
             Op::Accept { .. }
             | Op::Recv { .. }
             | Op::Ready { interest: Interest::Read, .. }
-            | Op::Release { .. } => Self::Read,
+            | Op::Settle { .. } => Self::Read,
             Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => Self::Write,
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
@@ -118,7 +118,7 @@ impl Want {
             Op::Accept { .. } => Self::Connections,
             Op::Recv { .. } if kind != Kind::Other => Self::Bytes,
             Op::Ready { interest: Interest::Read, .. } if kind == Kind::Stream => Self::Bytes,
-            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } | Op::Release { .. } => {
+            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } | Op::Settle { .. } => {
                 Self::Readable
             }
             Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => {
@@ -267,10 +267,10 @@ impl Socket {
         // Relaxed: who waits at a listener has it from whoever made it one.
         let kind = if self.listening.load(Ordering::Relaxed) { Kind::Socket } else { self.kind };
         let (direction, want) = (Direction::of(&op), Want::of(&op, kind));
-        let release = matches!(op, Op::Release { .. });
+        let settles = matches!(op, Op::Settle { .. });
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
-        if release {
+        if settles {
             if side.pause() {
                 self.with_home(|home, key| home.pause(key, Want::Bytes));
             }
@@ -279,7 +279,7 @@ impl Socket {
                 return Submitted::Pending;
             }
         }
-        if (release || side.may_move() && !side.waits())
+        if (settles || side.may_move() && !side.waits())
             && let Some((result, yielded)) = side.play(self.kernel(), &mut waiting, &mut stage.scratch)
         {
             // The op's reference to the socket goes after the lock.
