@@ -145,15 +145,23 @@ impl Builder {
     /// # Errors
     /// `InvalidInput` names an impossible option; otherwise the system refused the backend, a descriptor or a thread.
     pub fn build(self) -> io::Result<Runtime> {
+        let automatic = self.os.is_none() && self.backend == Backend::Auto;
         let os = match (self.os, self.backend) {
             (Some(os), _) => os,
             (None, Backend::Auto) => crate::os::choose()?,
             (None, Backend::Epoll) => crate::os::epoll()?,
             (None, Backend::Uring) => crate::os::uring()?,
         };
+        let rings = automatic && os.name() == "uring";
         let mut config = self.config;
         config.workers = self.workers.unwrap_or_else(|| os.parallelism());
-        let shared = Shared::new(os, config)?;
+        let shared = match Shared::new(os, config.clone()) {
+            // A ring could be had, but not one for each worker.
+            Err(error) if rings && error.kind() != io::ErrorKind::InvalidInput => {
+                Shared::new(crate::os::fall_back(error)?, config)?
+            }
+            shared => shared?,
+        };
         let runtime = Runtime { handle: Handle { shared }, live: true };
         sched::start_threads(&runtime.handle.shared)?;
         Ok(runtime)

@@ -23,9 +23,16 @@ pub fn choose() -> io::Result<Arc<dyn Os>> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
     }
-    uring().or_else(|error| {
-        static SAID: Once = Once::new();
-        SAID.call_once(|| eprintln!("pirn: runs on epoll, because io_uring can't be used: {error}"));
-        epoll()
-    })
+    uring().or_else(fall_back)
+}
+
+/// The machine to take instead of one on io_uring that [`choose()`] gave and that turned out not to do: epoll. Says why, once a
+/// process; the error comes back if the environment allows no other.
+pub(crate) fn fall_back(error: io::Error) -> io::Result<Arc<dyn Os>> {
+    static SAID: Once = Once::new();
+    if std::env::var(VARIABLE).is_ok_and(|name| name == "uring") {
+        return Err(error);
+    }
+    SAID.call_once(|| eprintln!("pirn: runs on epoll, because io_uring can't be used: {error}"));
+    epoll()
 }

@@ -23,6 +23,7 @@ use std::time::SystemTime;
 
 pub use self::address::{Address, SocketKind, UnixAddress};
 pub use self::choose::choose;
+pub(crate) use self::choose::fall_back;
 pub use self::datagram::{RecvMessage, SendMessage, refuses_segments};
 pub use self::epoll::epoll;
 pub use self::file::FileOp;

@@ -8,6 +8,7 @@ mod names;
 mod pipe;
 mod resources;
 mod stream;
+mod takeover;
 mod udp;
 mod unix;
 

@@ -1,0 +1,116 @@
+//! A worker that computes keeps no connection waiting: the others serve what is at home with it, on either backend.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream as Plain};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pirn::net::TcpListener;
+use pirn::{Backend, Builder, Runtime};
+
+use super::ANY;
+use crate::support::PATIENCE;
+
+/// Echoes to everybody.
+async fn serve(listener: TcpListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        pirn::spawn(async move {
+            let mut bytes = vec![0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+                if stream.write_all(&bytes[..count]).await.is_err() {
+                    break;
+                }
+            }
+        })
+        .detach();
+    }
+}
+
+fn connect(address: SocketAddr) -> Plain {
+    let stream = Plain::connect(address).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
+/// Sends bytes and waits until all have come back.
+fn trip(stream: &Plain, count: usize) {
+    let bytes: Vec<u8> = (0..count).map(|at| (at ^ (at >> 8)) as u8).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| (&mut &*stream).write_all(&bytes).expect("write"));
+        let mut back = vec![0; count];
+        (&mut &*stream).read_exact(&mut back).expect("what was sent comes back");
+        assert!(back == bytes, "bytes out of order");
+    });
+}
+
+/// Keeps the worker that polls it busy until `stop`.
+fn compute(stop: &AtomicBool, began: &AtomicBool) {
+    began.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    while !stop.load(Ordering::SeqCst) && start.elapsed() < 2 * PATIENCE {
+        std::hint::spin_loop();
+    }
+}
+
+fn clients(address: SocketAddr, runtime: &pirn::Handle) {
+    let streams: Vec<Plain> = (0..12).map(|_| connect(address)).collect();
+    for _ in 0..3 {
+        streams.iter().for_each(|stream| trip(stream, 100));
+    }
+    for round in 0..6 {
+        let (stop, began) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (theirs, started) = (stop.clone(), began.clone());
+        let hog = runtime.spawn(async move { compute(&theirs, &started) });
+        while !began.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        // Each of these would wait for the hog if its home were the hog's worker and nobody else looked.
+        for stream in &streams {
+            trip(stream, 100);
+            trip(stream, 10_000);
+        }
+        if round % 3 == 2 {
+            trip(&streams[round], 1 << 20);
+        }
+        let late = connect(address);
+        trip(&late, 100);
+        drop(late);
+        assert!(!hog.is_finished(), "the hog gave up before its victims were served");
+        stop.store(true, Ordering::SeqCst);
+        streams.iter().for_each(|stream| trip(stream, 100));
+    }
+}
+
+fn run(runtime: Runtime) {
+    let handle = runtime.handle();
+    let takeovers = runtime.block_on(async {
+        let listener = TcpListener::bind(ANY).await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let server = pirn::spawn(serve(listener));
+        let clients = pirn::spawn_blocking({
+            let handle = handle.clone();
+            move || clients(address, &handle)
+        });
+        clients.await.expect("every trip ends");
+        server.abort();
+        handle.metrics().workers.iter().map(|worker| worker.takeovers).sum::<u64>()
+    });
+    assert!(takeovers > 0, "nobody was overdue: this tested nothing");
+    runtime.shutdown_timeout(Duration::from_secs(10)).expect("it ends");
+}
+
+#[test]
+fn of_a_stuck_worker_on_epoll() {
+    run(Builder::new().workers(2).backend(Backend::Epoll).build().expect("epoll"));
+}
+
+#[test]
+fn of_a_stuck_worker_on_io_uring() {
+    match Builder::new().workers(2).backend(Backend::Uring).build() {
+        Ok(runtime) => run(runtime),
+        Err(error) => println!("not run: {error}"),
+    }
+}
