@@ -12,7 +12,8 @@ use super::sys::{BROKEN, READ, WRITE};
 use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
 use crate::os::{
-    Address, Completion, Descriptor, Fd, Interest, Op, RecvMessage, SendMessage, Submitted, Token,
+    Address, Completion, Descriptor, Fd, Interest, Op, RecvMessage, SendMessage, SocketOption, Submitted,
+    Token,
 };
 use crate::sync::Mutex;
 
@@ -414,11 +415,16 @@ impl Descriptor for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        let elsewhere = *self.open_elsewhere.get_mut();
+        if self.read.get_mut().ahead().is_some_and(|ahead| ahead.held() > 0) && !elsewhere {
+            // The kernel resets a connection that is closed with unread bytes; of these it does not know.
+            drop(calls::set_option(self.raw(), SocketOption::Linger(Some(0))));
+        }
         let registration = self.registration.get_mut();
         if let Some((home, key)) = registration.home.take()
             && let Some(fd) = self.fd.take()
         {
-            home.leave(fd, key, registration.watched, *self.open_elsewhere.get_mut());
+            home.leave(fd, key, registration.watched, elsewhere);
         }
     }
 }

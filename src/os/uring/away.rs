@@ -92,8 +92,8 @@ impl UringReap {
         if !self.outbox.take(&mut self.requests, out, self.batch, wait != Wait::No) {
             limit = Limit::None;
         }
-        for request in &self.requests[waiting..] {
-            if let Request::Leave { fd, .. } = request {
+        for request in self.requests.range(waiting..) {
+            if let Request::Leave { fd, alone: true, .. } = request {
                 // Its close is the owner's; its peer need not wait for that.
                 drop(calls::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
             }

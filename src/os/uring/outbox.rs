@@ -19,8 +19,8 @@ pub(super) enum Request {
     Watch { key: u64, fd: RawFd, want: Want },
     /// End that.
     Pause { key: u64, want: Want },
-    /// End all that was watched, and close.
-    Leave { key: u64, fd: OwnedFd, watched: Wants },
+    /// End all that was watched, and close. `alone`: nobody else has the file open.
+    Leave { key: u64, fd: OwnedFd, watched: Wants, alone: bool },
 }
 
 /// The shared part of a driver.
@@ -88,13 +88,13 @@ impl Outbox {
     /// is going to block, and answers true.
     pub(super) fn take(
         &self,
-        requests: &mut Vec<Request>,
+        requests: &mut VecDeque<Request>,
         out: &mut Vec<Completion>,
         room: usize,
         block: bool,
     ) -> bool {
         let mut staged = self.staged.lock();
-        requests.append(&mut staged.requests);
+        requests.extend(staged.requests.drain(..));
         let count = room.min(staged.completions.len());
         out.extend(staged.completions.drain(..count));
         staged.blocking = block && count == 0 && staged.completions.is_empty();
@@ -140,14 +140,14 @@ impl Home for Outbox {
         drop(self.request(Request::Pause { key, want }));
     }
 
-    fn leave(&self, fd: OwnedFd, key: u64, watched: Wants, _open_elsewhere: bool) {
+    fn leave(&self, fd: OwnedFd, key: u64, watched: Wants, open_elsewhere: bool) {
         let socket = self.registry.lock().remove(key);
         drop(socket);
-        // The kernel's request holds the open file: what makes it close now is that listening and sending end.
-        if watched.has(Want::Connections) {
+        // The kernel's request holds the open file until the next look: nobody is to reach a listener that is gone.
+        if watched.has(Want::Connections) && !open_elsewhere {
             drop(crate::os::sys::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
         }
-        drop(self.request(Request::Leave { key, fd, watched }));
+        drop(self.request(Request::Leave { key, fd, watched, alone: !open_elsewhere }));
     }
 }
 

@@ -72,18 +72,23 @@ impl Ring {
         Ok((probe, self.io.params()))
     }
 
-    /// Appends an entry. The queue is emptied by an enter if it is full, so it takes any number.
+    /// Whether so many entries find room, if need be after the kernel has taken those that are there.
+    pub(super) fn has_room(&mut self, entries: usize) -> io::Result<bool> {
+        let room = |submissions: squeue::SubmissionQueue<'_>| submissions.capacity() - submissions.len();
+        if room(self.io.submission()) < entries {
+            self.call(0, None)?;
+        }
+        Ok(room(self.io.submission()) >= entries)
+    }
+
+    /// Appends an entry, for which there is room.
     ///
     /// # Safety
     /// What the entry points to stays valid until its last completion.
-    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        loop {
-            // SAFETY: the caller's promise.
-            if unsafe { self.io.submission().push(entry) }.is_ok() {
-                return Ok(());
-            }
-            self.call(0, None)?;
-        }
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.io.submission().push(entry) };
+        pushed.expect("the caller has asked whether there is room");
     }
 
     /// Whether an enter that does not wait would do anything.
