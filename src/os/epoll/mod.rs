@@ -5,7 +5,8 @@
 //! | `set.rs` | one epoll set: who is registered, staged completions, the eventfd |
 //! | `registry.rs` | registrations with generations |
 //! | `side.rs` | one direction of a socket: what is known of its readiness, and the ops that wait for it |
-//! | `socket.rs` | the descriptor: two sides and their home set |
+//! | `socket.rs` | the descriptor of both live machines: two sides, and their home, a set or a ring |
+//! | `ahead.rs`, `taken.rs` | what a home took from the kernel before it was asked for, and how it hands it over |
 //! | `driver.rs` | the three parts of a driver over a set |
 //! | `sys.rs` | the epoll system calls |
 //!
