@@ -230,7 +230,9 @@ impl UringReap {
         let may_block = wait != Wait::No && limit.is_none_or(|limit| !limit.is_zero());
         let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
         self.carry_out()?;
-        if block && !self.ring.has_events() {
+        // Not with the wake source or a request still outside (law 8).
+        let all_in = self.watches_event && self.requests.is_empty();
+        if block && all_in && !self.ring.has_events() {
             self.ring.enter_and_wait(limit)?;
         } else if self.ring.has_work() {
             self.ring.enter()?;
@@ -289,6 +291,8 @@ impl UringReap {
 
 impl Drop for UringReap {
     fn drop(&mut self) {
+        // Connections that nobody collected are descriptors: their listeners take them along.
+        drop(self.collect(usize::MAX, &mut Vec::new()));
         for fd in self.outbox.close() {
             if let Ok(socket) = Socket::of(&fd) {
                 socket.orphan();
