@@ -10,7 +10,7 @@ use std::task::Wake;
 
 use super::context::{Context, with_context};
 use super::shared::Shared;
-use super::worker::{Left, Main, Worker};
+use super::worker::{Main, Worker};
 use crate::sync::{AtomicBool, Condvar, Ghost, Mutex, Ordering, fence, ghost};
 use crate::trace::Event;
 
@@ -116,9 +116,7 @@ fn on_seat<F: Future>(
             panic!("block_on: the driver of seat 0 cannot move to this thread: {error}");
         }
         let mut main = MainFuture { caller, waker, future, output: None };
-        if worker.run(&mut main) == Left::Closing {
-            worker.shut_down();
-        }
+        worker.run(&mut main);
         main.output
     })
 }
@@ -171,13 +169,20 @@ impl Drop for Leave<'_, '_> {
         worker.drain_remote();
         worker.drain_retired();
         shared.empty_seat(worker.core, worker.seat, 0);
-        ghost(|| Ghost::SeatLeft { worker: 0 });
-        let next = {
+        let next = loop {
             let mut zero = shared.seat_zero.lock();
+            // Who shuts down sets `closing` first and then looks, under this lock, whether the seat is taken.
+            if shared.exit.is_closing() && !zero.ended {
+                drop(zero);
+                worker.shut_down();
+                shared.seat_zero.lock().ended = true;
+                continue;
+            }
+            ghost(|| Ghost::SeatLeft { worker: 0 });
             shared.occupy_seat_zero(&mut zero, false);
             zero.bound = (worker.core.pinned.get() > 0).then(|| shared.os.thread_id());
             zero.guests.retain(|guest| guest.strong_count() > 0);
-            zero.guests.iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>()
+            break zero.guests.iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>();
         };
         next.iter().for_each(|guest| guest.knock());
         if shared.seat(0).anything_outside() {

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
 /// Who may sit on seat 0.
 #[derive(Default)]
 pub(crate) struct SeatZero {
+    /// Its share of a shutdown was done.
+    pub(crate) ended: bool,
     /// Callers of block_on that wait for the seat or their future.
     pub(crate) guests: Vec<Weak<Caller>>,
     /// The thread whose `!Send` tasks live on the seat, between its calls of block_on.

@@ -262,7 +262,7 @@ impl Shared {
         }
         let vacant = {
             let mut zero = self.seat_zero.lock();
-            !self.occupy_seat_zero(&mut zero, true)
+            !self.occupy_seat_zero(&mut zero, true) && !zero.ended
         };
         // The others come to the meeting when their polls end, and nobody waits for them longer than the limit.
         let on_time = !vacant || self.exit.wait_for_others(self, deadline);
@@ -299,6 +299,7 @@ impl Shared {
             // A driver that cannot move here serves nobody any more; the tasks are ended all the same.
             let _ = worker.attach();
             worker.shut_down();
+            self.seat_zero.lock().ended = true;
         });
     }
 

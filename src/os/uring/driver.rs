@@ -1,5 +1,6 @@
 //! The reaping half of a driver over a ring.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::os::{Completion, DriverConfig, DriverParts, Fd, Reap, Wait, thread};
 const NOTHING: u64 = 0;
 /// User data of the poll of the eventfd.
 const WAKE: u64 = u64::MAX;
+/// Entries that one request makes at most.
+const ENTRIES: usize = 5;
 /// A registration's key has 60 bits; above it stands which of its requests it is.
 const KIND: u32 = 60;
 
@@ -32,8 +35,9 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
         outbox: Arc::clone(&outbox),
         ring: Ring::new().map_err(refused)?,
         owner: None,
+        watches_event: false,
         batch: config.batch.max(1),
-        requests: Vec::new(),
+        requests: VecDeque::new(),
         events: Vec::new(),
         sockets: Vec::new(),
         stage: Stage::default(),
@@ -51,9 +55,11 @@ pub(super) struct UringReap {
     pub(super) ring: Ring,
     /// The thread that may enter the ring.
     owner: Option<u64>,
+    /// The poll of the eventfd is in the ring.
+    watches_event: bool,
     pub(super) batch: usize,
     /// Taken from the outbox and not carried out yet.
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: VecDeque<Request>,
     events: Vec<Event>,
     sockets: Vec<Option<Fd>>,
     pub(super) stage: Stage,
@@ -66,33 +72,37 @@ fn data(want: Want, key: u64) -> u64 {
 }
 
 impl UringReap {
-    /// Puts an entry into the ring.
-    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+    /// Puts an entry into the ring, which has room.
+    fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: no entry made here points to memory: the buffers of receives are the ring's own.
         unsafe { self.ring.push(entry) }
     }
 
-    /// Has the ring watch the eventfd.
+    /// Has the ring watch the eventfd: every look sees to it (law 8). What was written before counts.
     fn watch_event(&mut self) -> io::Result<()> {
-        let event = types::Fd(self.outbox.event());
-        self.push(&opcode::PollAdd::new(event, libc::POLLIN as u32).multi(true).build().user_data(WAKE))
-    }
-
-    /// Turns requests into entries.
-    fn carry_out(&mut self) -> io::Result<()> {
-        let mut requests = std::mem::take(&mut self.requests);
-        for request in requests.drain(..) {
-            match request {
-                Request::Watch { key, fd, want } => self.watch(key, types::Fd(fd), want)?,
-                Request::Pause { key, want } => self.end(key, want)?,
-                Request::Leave { key, fd, watched } => self.leave(key, fd, watched)?,
-            }
+        if !self.watches_event && self.ring.has_room(1)? {
+            let event = types::Fd(self.outbox.event());
+            let entry = opcode::PollAdd::new(event, libc::POLLIN as u32).multi(true).build();
+            self.push(&entry.user_data(WAKE));
+            self.watches_event = true;
         }
-        self.requests = requests;
         Ok(())
     }
 
-    fn watch(&mut self, key: u64, fd: types::Fd, want: Want) -> io::Result<()> {
+    /// Turns requests into entries, in order. What the kernel has no room for stays for the next look (law 7).
+    fn carry_out(&mut self) -> io::Result<()> {
+        while !self.requests.is_empty() && self.ring.has_room(ENTRIES)? {
+            match self.requests.pop_front() {
+                Some(Request::Watch { key, fd, want }) => self.watch(key, types::Fd(fd), want),
+                Some(Request::Pause { key, want }) => self.end(key, want),
+                Some(Request::Leave { key, fd, watched, .. }) => self.leave(key, fd, watched),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, key: u64, fd: types::Fd, want: Want) {
         let entry = match want {
             Want::Bytes => opcode::RecvMulti::new(fd, buffers::GROUP).build(),
             Want::Connections => {
@@ -101,23 +111,23 @@ impl UringReap {
             Want::Writable => opcode::PollAdd::new(fd, WRITE).multi(true).build(),
             Want::Readable => opcode::PollAdd::new(fd, READ).multi(true).build(),
         };
-        self.push(&entry.user_data(data(want, key)))
+        self.push(&entry.user_data(data(want, key)));
     }
 
-    fn end(&mut self, key: u64, want: Want) -> io::Result<()> {
+    fn end(&mut self, key: u64, want: Want) {
         let entry = opcode::AsyncCancel::new(data(want, key)).build().user_data(NOTHING);
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS))
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
     }
 
-    fn leave(&mut self, key: u64, fd: OwnedFd, watched: Wants) -> io::Result<()> {
+    fn leave(&mut self, key: u64, fd: OwnedFd, watched: Wants) {
         for want in [Want::Writable, Want::Bytes, Want::Connections, Want::Readable] {
             if watched.has(want) {
-                self.end(key, want)?;
+                self.end(key, want);
             }
         }
         // Behind the entries that name it, and with them.
         let entry = opcode::Close::new(types::Fd(fd.into_raw_fd())).build().user_data(NOTHING);
-        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS))
+        self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
     }
 
     /// Collects what the kernel completed, until `out` has `full`.
@@ -145,11 +155,8 @@ impl UringReap {
     /// Hands an event to its socket. A socket that is gone wants nothing of it.
     fn file(&mut self, event: Event, fd: Option<Fd>, out: &mut Vec<Completion>) -> io::Result<()> {
         if event.data == WAKE {
-            return if event.more() || self.owner != Some(thread::thread_id()) {
-                Ok(())
-            } else {
-                self.watch_event()
-            };
+            self.watches_event &= event.more();
+            return Ok(());
         }
         let socket = fd.as_ref().and_then(|fd| Socket::of(fd).ok());
         match event.data >> KIND {
@@ -229,6 +236,7 @@ impl UringReap {
         };
         let may_block = wait != Wait::No && limit.is_none_or(|limit| !limit.is_zero());
         let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
+        self.watch_event()?;
         self.carry_out()?;
         // Not with the wake source or a request still outside (law 8).
         let all_in = self.watches_event && self.requests.is_empty();
@@ -255,7 +263,7 @@ impl Reap for UringReap {
         }
         self.ring.enable()?;
         self.owner = Some(here);
-        self.watch_event()
+        Ok(())
     }
 
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
@@ -275,6 +283,7 @@ impl UringReap {
         let mut out = Vec::new();
         self.collect(usize::MAX, &mut out)?;
         self.ring = fresh;
+        self.watches_event = false;
         self.outbox.forget_watches();
         self.requests.retain(|request| matches!(request, Request::Leave { .. }));
         let sockets = self.outbox.registry().lock().all();
