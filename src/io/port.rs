@@ -65,7 +65,7 @@ impl<'a> Wakers<'a> {
 
     /// The task's waker for [`Port::start_for`].
     pub(crate) fn own(&self) -> Option<Waker> {
-        crate::task::clone_own(self.waker)
+        crate::sched::clone_own(self.waker)
     }
 
     /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task
@@ -120,7 +120,7 @@ impl InFlight {
             self.token,
             wakers.waker,
             &mut wakers.spare,
-            crate::task::clone_own,
+            crate::sched::clone_own,
         )
     }
 

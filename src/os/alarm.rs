@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use super::epoll::sys::refused;
 use super::sys::{check, owned};
 use super::thread;
 use crate::time::Instant;
@@ -27,12 +28,7 @@ impl Alarm {
             libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
         });
         // SAFETY: the descriptor is fresh.
-        let timer = fd.map(|fd| unsafe { owned(fd) }).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("timerfd_create failed: {error}; a driver needs one descriptor more for it"),
-            )
-        })?;
+        let timer = fd.map(|fd| unsafe { owned(fd) }).map_err(|error| refused("timerfd_create", error))?;
         Ok(Self { timer, at: Instant::from_nanos(0) })
     }
 

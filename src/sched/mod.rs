@@ -28,6 +28,7 @@ pub use self::shutdown::ShutdownError;
 pub(crate) use self::start::start_threads;
 pub(crate) use self::timers::Armed;
 pub(crate) use self::worker::cancel;
+pub(crate) use crate::task::clone_own;
 
 mod config;
 mod context;

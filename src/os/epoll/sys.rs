@@ -32,7 +32,7 @@ pub(in crate::os) enum Limit {
 }
 
 /// A refused descriptor, with the remedy.
-fn refused(call: &str, error: io::Error) -> io::Error {
+pub(in crate::os) fn refused(call: &str, error: io::Error) -> io::Error {
     let remedy = match error.raw_os_error() {
         Some(libc::EMFILE) => {
             format!(
