@@ -38,7 +38,12 @@ fn numbers(datagrams: Datagrams, seen: Arc<Mutex<Vec<u8>>>) -> Simulation {
             }
             io::Result::Ok(())
         })
-        .network(Network { datagrams, ..Network::default() })
+        // So far that a late one comes behind the next ones.
+        .network(Network {
+            datagrams,
+            latency: Duration::from_millis(1)..=Duration::from_millis(20),
+            ..Network::default()
+        })
         .faults(Faults::none())
 }
 
