@@ -201,7 +201,9 @@ impl World {
         if self.hosts[record.host as usize].frozen || !std::mem::take(&mut record.frozen) {
             return;
         }
-        if record.state == State::Ready {
+        let (ready, host) = (record.state == State::Ready, record.host as usize);
+        self.hosts[host].checker.stood_still(self.now);
+        if ready {
             self.ready.insert(thread);
             self.progress();
         }

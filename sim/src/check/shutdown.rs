@@ -19,6 +19,11 @@ impl Shutdown {
 }
 
 impl Checker {
+    /// A thread of the host, or all of them, stood still until `now`: what waited for it waited for no fault of the runtime.
+    pub(crate) fn stood_still(&mut self, now: u64) {
+        self.ops.last = self.ops.last.max(now);
+    }
+
     pub(super) fn shutdown_phase(&mut self, worker: u32, phase: u8) -> Checked {
         if phase == 0 {
             if !self.shutdown.asked() {
