@@ -11,7 +11,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::choice::{Entry, Source};
-use crate::options::Options;
+use crate::disk::DiskDrawn;
+use crate::options::{Datagrams, Options};
 use crate::plan::Plan;
 use crate::replay::Follow;
 use crate::report::{Outcome, Verdict};
@@ -425,19 +426,26 @@ impl Shrinker<'_> {
 }
 
 /// What can be switched off.
-const SWITCHES: [fn(&mut Options); 12] = [
+const SWITCHES: [fn(&mut Options); 19] = [
+    |options| options.rates.strike = 0,
+    |options| options.rates.crash = false,
+    |options| options.rates.pause = false,
+    |options| options.rates.stall = false,
+    |options| options.rates.jump = false,
+    |options| options.rates.clog = false,
+    |options| options.rates.loss = 0,
+    |options| options.rates.refuse = 0,
+    |options| options.rates.delay = 0,
+    |options| options.rates.one_way = false,
+    |options| options.rates.half_open = false,
+    |options| options.datagrams = Datagrams::default(),
+    |options| options.disk = DiskDrawn::default(),
     |options| options.short = 0,
     |options| options.spurious = 0,
     |options| options.slow = 0,
     |options| options.reset = 0,
     |options| options.partition = 0,
     |options| options.tso = false,
-    |options| options.rates.strike = 0,
-    |options| options.rates.loss = 0,
-    |options| options.rates.refuse = 0,
-    |options| options.rates.spread = false,
-    |options| options.rates.skew_ns.clear(),
-    |options| options.rates.delay = 0,
 ];
 
 fn switched_on(options: &Options) -> u32 {

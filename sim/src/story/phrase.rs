@@ -354,6 +354,11 @@ pub(super) fn choice(entry: &Entry) -> String {
         Kind::Cold => "what a file operation asks for is no longer in memory",
         Kind::Fail => "a file operation fails",
         Kind::Crash => "a loss of power leaves other bytes on the disk than were written",
+        Kind::Datagram => "a datagram is lost, comes twice, or comes late",
+        Kind::Loss => "a packet is lost and sent again",
+        Kind::Strike => "something strikes a host, a thread or a link",
+        Kind::Span => "it lasts longer than at least",
+        Kind::Refuse => "a socket is refused",
         Kind::Switch | Kind::Next => "another thread runs",
         #[allow(unreachable_patterns, reason = "kinds of choices grow")]
         _ => return format!("fault: {} falls on option {}", entry.kind.name(), entry.pick),
@@ -371,5 +376,10 @@ pub(super) fn is_mild(kind: Kind) -> bool {
 
 /// How much a choice matters.
 pub(super) fn weigh_choice(entry: &Entry) -> Weight {
-    if is_mild(entry.kind) { Little } else { Weight::Always }
+    match entry.kind {
+        // The world says itself what strikes whom.
+        Kind::Strike | Kind::Span => Never,
+        kind if is_mild(kind) => Little,
+        _ => Weight::Always,
+    }
 }
