@@ -117,19 +117,3 @@ fn no_memory_may_be_locked() {
         }
     });
 }
-
-/// A first ring can be had, but not one for each worker.
-#[test]
-fn too_few_descriptors_for_rings_are_enough_for_sets() {
-    alone("runtime::fallback::too_few_descriptors_for_rings_are_enough_for_sets", || {
-        // SAFETY: this process runs one test on one thread.
-        unsafe { std::env::remove_var("PIRN_BACKEND") };
-        let open = crate::alone::descriptors() as u64;
-        // Eight sets are 16 descriptors, eight rings 24.
-        let few = libc::rlimit { rlim_cur: open + 20, rlim_max: open + 20 };
-        // SAFETY: `few` is readable.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &few) }, 0);
-        let runtime = Builder::new().workers(8).build().expect("on epoll at least");
-        assert_eq!(runtime.handle().os().name(), "epoll");
-    });
-}
