@@ -30,10 +30,21 @@ fn callers(trace: &str) -> String {
         let (what, at) = (pair[0].trim(), pair[1].trim());
         let Some(place) = at.strip_prefix("at ") else { continue };
         let name = what.split_once(": ").map_or(what, |(_, name)| name);
-        let ours =
-            ["pirn_sim::guard", "pirn_sim::interpose", "pirn_sim::thread", "std::", "core::", "corosensei"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix) || name.starts_with(&format!("<{prefix}")));
+        // Below that is who runs the simulation: an exploration, a replay.
+        if name.starts_with("pirn_sim::simulation") {
+            break;
+        }
+        let ours = [
+            "pirn_sim::guard",
+            "pirn_sim::interpose",
+            "pirn_sim::thread",
+            "std::",
+            "core::",
+            "alloc::",
+            "corosensei",
+        ]
+        .iter()
+        .any(|prefix| name.starts_with(prefix) || name.starts_with(&format!("<{prefix}")));
         if !ours && count < 12 {
             text += &format!("\n  {name} ({place})");
             count += 1;

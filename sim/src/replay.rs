@@ -152,12 +152,12 @@ impl Guide {
     }
 
     /// The entry of that kind at this point. How many choices were asked for before matters only for kinds that can be
-    /// asked for several times at one point.
+    /// asked for several times at one point, as a thread may block several times between two points.
     fn find(&mut self, entries: &[Entry], key: Key, kind: Kind) -> Option<usize> {
         if self.next(entries, key)? != (key.event, key.point) {
             return None;
         }
-        let once = matches!(kind, Kind::Switch | Kind::Next | Kind::Slow | Kind::Hold | Kind::Drain);
+        let once = matches!(kind, Kind::Switch | Kind::Slow | Kind::Hold | Kind::Drain);
         let lane = &mut self.lanes[key.thread as usize];
         let at = lane.iter().rposition(|&number| {
             let entry = &entries[number as usize];
