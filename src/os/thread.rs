@@ -5,6 +5,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::sys;
 use super::{ThreadHandle, ThreadSpec};
@@ -39,6 +40,23 @@ pub(super) fn thread_id() -> u64 {
         }
         cell.get()
     })
+}
+
+/// The slice of a thread that owns a driver. A worker that wakes up on the CPU of one that computes waits for the end of its
+/// slice, and so does everybody else there. The system makes it 3 ms long by itself, many times what a peer needs to see that a
+/// worker is overdue (docs/measurements.md).
+const SLICE: Duration = Duration::from_micros(200);
+
+/// Has the calling thread, which owns a driver from now on, run in short slices.
+pub(super) fn settle() {
+    thread_local! {
+        static SETTLED: Cell<bool> = const { Cell::new(false) };
+    }
+    SETTLED.with(|settled| {
+        if !settled.replace(true) {
+            sys::ask_for_slice(SLICE);
+        }
+    });
 }
 
 /// Starts a thread.

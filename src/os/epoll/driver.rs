@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use super::set::Set;
 use super::socket::{Direction, Home, Socket, Stage};
 use super::sys::Limit;
+use super::thread;
 use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;
 use crate::os::file::pool::{Pool, Sink, give_back};
@@ -148,6 +149,7 @@ impl EpollReap {
 impl Reap for EpollReap {
     fn attach(&mut self) -> io::Result<()> {
         // A set belongs to no thread.
+        thread::settle();
         Ok(())
     }
 

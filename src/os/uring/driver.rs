@@ -262,6 +262,7 @@ impl Reap for UringReap {
             None => {}
         }
         self.ring.enable()?;
+        thread::settle();
         self.owner = Some(here);
         Ok(())
     }
