@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 use io_uring::{opcode, squeue, types};
@@ -12,6 +12,7 @@ use super::outbox::{Outbox, Request};
 use super::probe::refused;
 use super::ring::{Event, Ring};
 use super::{buffers, sys as calls};
+use crate::os::alarm::Alarm;
 use crate::os::epoll::driver::Submitter;
 use crate::os::epoll::socket::{self, Direction, Socket, Stage, Want, Wants};
 use crate::os::epoll::sys::{READ, WRITE};
@@ -22,6 +23,8 @@ use crate::os::{Completion, DriverConfig, DriverParts, Fd, Reap, Wait, thread};
 const NOTHING: u64 = 0;
 /// User data of the poll of the eventfd.
 const WAKE: u64 = u64::MAX;
+/// User data of the poll of the alarm.
+const ALARM: u64 = u64::MAX - 1;
 /// Entries that one request makes at most.
 const ENTRIES: usize = 5;
 /// A registration's key has 60 bits; above it stands which of its requests it is.
@@ -35,7 +38,9 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
         outbox: Arc::clone(&outbox),
         ring: Ring::new().map_err(refused)?,
         owner: None,
+        alarm: Alarm::new()?,
         watches_event: false,
+        watches_alarm: false,
         batch: config.batch.max(1),
         requests: VecDeque::new(),
         events: Vec::new(),
@@ -57,6 +62,9 @@ pub(super) struct UringReap {
     owner: Option<u64>,
     /// The poll of the eventfd is in the ring.
     watches_event: bool,
+    alarm: Alarm,
+    /// The poll of the alarm is in the ring.
+    watches_alarm: bool,
     pub(super) batch: usize,
     /// Taken from the outbox and not carried out yet.
     pub(super) requests: VecDeque<Request>,
@@ -78,13 +86,19 @@ impl UringReap {
         unsafe { self.ring.push(entry) }
     }
 
-    /// Has the ring watch the eventfd: every look sees to it (law 8). What was written before counts.
+    /// Has the ring watch the eventfd and the alarm: every look sees to it (law 8). What was written before counts.
     fn watch_event(&mut self) -> io::Result<()> {
         if !self.watches_event && self.ring.has_room(1)? {
             let event = types::Fd(self.outbox.event());
             let entry = opcode::PollAdd::new(event, libc::POLLIN as u32).multi(true).build();
             self.push(&entry.user_data(WAKE));
             self.watches_event = true;
+        }
+        if !self.watches_alarm && self.ring.has_room(1)? {
+            let alarm = types::Fd(self.alarm.as_raw_fd());
+            let entry = opcode::PollAdd::new(alarm, libc::POLLIN as u32).multi(true).build();
+            self.push(&entry.user_data(ALARM));
+            self.watches_alarm = true;
         }
         Ok(())
     }
@@ -156,6 +170,10 @@ impl UringReap {
     fn file(&mut self, event: Event, fd: Option<Fd>, out: &mut Vec<Completion>) -> io::Result<()> {
         if event.data == WAKE {
             self.watches_event &= event.more();
+            return Ok(());
+        }
+        if event.data == ALARM {
+            self.watches_alarm &= event.more();
             return Ok(());
         }
         let socket = fd.as_ref().and_then(|fd| Socket::of(fd).ok());
@@ -230,18 +248,18 @@ impl UringReap {
     /// One look on the ring's own thread.
     fn look(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let full = out.len() + self.batch;
-        let limit = match wait {
-            Wait::Until(deadline) => Some(deadline - thread::now()),
-            Wait::No | Wait::Forever => None,
+        let may_block = match wait {
+            Wait::Until(deadline) => self.alarm.set(deadline),
+            Wait::Forever => true,
+            Wait::No => false,
         };
-        let may_block = wait != Wait::No && limit.is_none_or(|limit| !limit.is_zero());
         let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
         self.watch_event()?;
         self.carry_out()?;
-        // Not with the wake source or a request still outside (law 8).
-        let all_in = self.watches_event && self.requests.is_empty();
+        // Not with a wake source or a request still outside (law 8).
+        let all_in = self.watches_event && self.watches_alarm && self.requests.is_empty();
         if block && all_in && !self.ring.has_events() {
-            self.ring.enter_and_wait(limit)?;
+            self.ring.enter_and_wait()?;
         } else if self.ring.has_work() {
             self.ring.enter()?;
         }
@@ -284,7 +302,7 @@ impl UringReap {
         let mut out = Vec::new();
         self.collect(usize::MAX, &mut out)?;
         self.ring = fresh;
-        self.watches_event = false;
+        (self.watches_event, self.watches_alarm) = (false, false);
         self.outbox.forget_watches();
         self.requests.retain(|request| matches!(request, Request::Leave { .. }));
         let sockets = self.outbox.registry().lock().all();

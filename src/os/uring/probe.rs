@@ -22,8 +22,8 @@ pub(super) fn probe() -> io::Result<()> {
     if !missing.is_empty() {
         return Err(unsupported(&format!("this kernel's io_uring has no {}", missing.join(", "))));
     }
-    if !(parameters.is_feature_ext_arg() && parameters.is_feature_nodrop()) {
-        return Err(unsupported("this kernel's io_uring has no timed waits, or drops completions"));
+    if !parameters.is_feature_nodrop() {
+        return Err(unsupported("this kernel's io_uring drops completions"));
     }
     Ok(())
 }

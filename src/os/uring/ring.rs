@@ -2,9 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
 
-use io_uring::{IoUring, cqueue, squeue, types};
+use io_uring::{IoUring, cqueue, squeue};
 
 use super::buffers::Buffers;
 
@@ -76,7 +75,7 @@ impl Ring {
     pub(super) fn has_room(&mut self, entries: usize) -> io::Result<bool> {
         let room = |submissions: squeue::SubmissionQueue<'_>| submissions.capacity() - submissions.len();
         if room(self.io.submission()) < entries {
-            self.call(0, None)?;
+            self.call(0, false)?;
         }
         Ok(room(self.io.submission()) >= entries)
     }
@@ -109,32 +108,27 @@ impl Ring {
 
     /// Submits what was pushed, runs what was deferred, and does not wait.
     pub(super) fn enter(&mut self) -> io::Result<()> {
-        self.call(GETEVENTS, None)
+        self.call(GETEVENTS, false)
     }
 
-    /// The same, then waits for a completion. `None`: for as long as it takes.
-    pub(super) fn enter_and_wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        self.call(GETEVENTS, Some(limit))
+    /// The same, then waits for a completion.
+    pub(super) fn enter_and_wait(&mut self) -> io::Result<()> {
+        self.call(GETEVENTS, true)
     }
 
-    /// One call. Interrupted, out of time or told to collect first: the caller looks at what there is and comes again.
-    fn call(&mut self, flags: u32, wait: Option<Option<Duration>>) -> io::Result<()> {
+    /// One call. Interrupted or told to collect first: the caller looks at what there is and comes again.
+    fn call(&mut self, flags: u32, wait: bool) -> io::Result<()> {
         let submitter = self.io.submitter();
-        let outcome = match wait {
-            Some(Some(limit)) => {
-                let limit = types::Timespec::from(limit);
-                submitter.submit_with_args(1, &types::SubmitArgs::new().timespec(&limit))
-            }
-            Some(None) => submitter.submit_and_wait(1),
-            None => {
-                // SAFETY: no argument is passed.
-                unsafe { submitter.enter::<libc::sigset_t>(SUBMISSIONS, 0, flags, None) }
-            }
+        let outcome = if wait {
+            submitter.submit_and_wait(1)
+        } else {
+            // SAFETY: no argument is passed.
+            unsafe { submitter.enter::<libc::sigset_t>(SUBMISSIONS, 0, flags, None) }
         };
         match outcome {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 _ => Err(error),
             },
         }
