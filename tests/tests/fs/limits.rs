@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use pirn::fs::{self, File, OpenOptions};
+#[cfg(feature = "sim")]
+use pirn::fs::OpenOptions;
+use pirn::fs::{self, File};
 
 use super::{in_folder, kind, pattern, runtimes};
 use crate::alone::alone;
