@@ -207,7 +207,7 @@ fn pair(a: &str, b: &str) -> (u32, u32) {
     (known(a), known(b))
 }
 
-/// What [`say!`](crate::say) calls. On a thread that is not simulated it does nothing.
+/// What [`say!`](crate::say!) calls. On a thread that is not simulated it does nothing.
 #[track_caller]
 pub fn say(what: std::fmt::Arguments<'_>) {
     if let Some(executor) = crate::thread::current() {

@@ -28,7 +28,7 @@ pub enum Did {
     Note(Ghost),
     /// Something fell on another option than the default.
     Chose(Entry),
-    /// The program or the world says what happened: [`say!`](crate::say).
+    /// The program or the world says what happened: [`say!`](crate::say!).
     Said(String, Option<&'static Location<'static>>),
     /// Another thread runs now.
     Leaves(u32, Leaving),
