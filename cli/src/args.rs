@@ -77,7 +77,7 @@ pub(crate) struct Explore {
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) first: u64,
-    /// How the next thread is chosen: mix, stay[:PERMILLE], pct[:DEPTH], pos, uniform, dfs[:DEVIATIONS] or portfolio.
+    /// How the next thread is chosen: mix, stay, pct, pos, uniform, dfs or portfolio; stay:PERMILLE, pct:DEPTH, dfs:DEVIATIONS set a parameter.
     #[arg(long, value_name = "NAME", default_value = "mix")]
     pub(crate) strategy: Strategy,
     /// Explore part K of N of the seeds only; `merge` adds the summaries of the parts up.
