@@ -162,6 +162,24 @@ pub(super) async fn each<T>(
     Err(last.unwrap_or_else(none))
 }
 
+/// Has `make` do something with the addresses in order until it succeeds; the error is the last one's, after `cannot` and the address.
+///
+/// Not [`each`]: rustc can't tell that the future of an async closure is Send.
+pub(super) async fn first<T>(
+    addresses: impl ToSocketAddrs,
+    cannot: &str,
+    make: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for address in resolve(addresses.to_socket_addrs()?).await? {
+        match make(address) {
+            Ok(value) => return Ok(value),
+            Err(error) => last = Some(super::context(|| format!("cannot {cannot} {address}"), error)),
+        }
+    }
+    Err(last.unwrap_or_else(none))
+}
+
 /// The error of an empty list.
 pub(super) fn none() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the list of addresses is empty")

@@ -161,6 +161,66 @@ impl fmt::Debug for Duplex {
     }
 }
 
+/// Futures-io's trait of a type that reads, or of a reference to one.
+macro_rules! async_read {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> ::futures_io::AsyncRead for $type {
+            fn poll_read(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &mut [u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.poll_read_vectored(context, &mut [::std::io::IoSliceMut::new(buffer)])
+            }
+
+            fn poll_read_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &mut [::std::io::IoSliceMut<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_read(context, buffers, $crate::net::read::Take::Away)
+            }
+        }
+    };
+}
+
+/// Futures-io's trait of a type that writes, or of a reference to one.
+macro_rules! async_write {
+    ([$($generics:tt)*] $type:ty, $close:ident) => {
+        impl<$($generics)*> ::futures_io::AsyncWrite for $type {
+            fn poll_write(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffer: &[u8],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_write(context, &[::std::io::IoSlice::new(buffer)])
+            }
+
+            fn poll_write_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+                buffers: &[::std::io::IoSlice<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                self.duplex().poll_write(context, buffers)
+            }
+
+            fn poll_flush(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().poll_flush(context)
+            }
+
+            fn poll_close(
+                self: ::std::pin::Pin<&mut Self>,
+                context: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                self.duplex().$close(context)
+            }
+        }
+    };
+}
+
 /// The methods of a type that reads, and futures-io's trait.
 macro_rules! reads {
     ([$($generics:tt)*] $type:ty) => {
@@ -208,23 +268,7 @@ macro_rules! reads {
             }
         }
 
-        impl<$($generics)*> ::futures_io::AsyncRead for $type {
-            fn poll_read(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffer: &mut [u8],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.poll_read_vectored(context, &mut [::std::io::IoSliceMut::new(buffer)])
-            }
-
-            fn poll_read_vectored(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffers: &mut [::std::io::IoSliceMut<'_>],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.duplex().poll_read(context, buffers, $crate::net::read::Take::Away)
-            }
-        }
+        $crate::net::duplex::async_read!([$($generics)*] $type);
     };
 }
 
@@ -297,37 +341,7 @@ macro_rules! writes {
             }
         }
 
-        impl<$($generics)*> ::futures_io::AsyncWrite for $type {
-            fn poll_write(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffer: &[u8],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.poll_write_vectored(context, &[::std::io::IoSlice::new(buffer)])
-            }
-
-            fn poll_write_vectored(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffers: &[::std::io::IoSlice<'_>],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.duplex().poll_write(context, buffers)
-            }
-
-            fn poll_flush(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
-                self.duplex().poll_flush(context)
-            }
-
-            fn poll_close(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
-                self.duplex().$close(context)
-            }
-        }
+        $crate::net::duplex::async_write!([$($generics)*] $type, $close);
     };
 }
 
@@ -373,57 +387,9 @@ macro_rules! stream {
             }
         }
 
-        impl ::futures_io::AsyncRead for &$type {
-            fn poll_read(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffer: &mut [u8],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                let into = &mut [::std::io::IoSliceMut::new(buffer)];
-                self.duplex().poll_read(context, into, $crate::net::read::Take::Away)
-            }
-
-            fn poll_read_vectored(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffers: &mut [::std::io::IoSliceMut<'_>],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.duplex().poll_read(context, buffers, $crate::net::read::Take::Away)
-            }
-        }
-
-        impl ::futures_io::AsyncWrite for &$type {
-            fn poll_write(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffer: &[u8],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.duplex().poll_write(context, &[::std::io::IoSlice::new(buffer)])
-            }
-
-            fn poll_write_vectored(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-                buffers: &[::std::io::IoSlice<'_>],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.duplex().poll_write(context, buffers)
-            }
-
-            fn poll_flush(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
-                self.duplex().poll_flush(context)
-            }
-
-            fn poll_close(
-                self: ::std::pin::Pin<&mut Self>,
-                context: &mut ::std::task::Context<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
-                self.duplex().poll_close(context)
-            }
-        }
+        $crate::net::duplex::async_read!([] &$type);
+        $crate::net::duplex::async_write!([] &$type, poll_close);
     };
 }
 
-pub(crate) use {peeks, reads, stream, writes};
+pub(crate) use {async_read, async_write, peeks, reads, stream, writes};

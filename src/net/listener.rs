@@ -52,17 +52,7 @@ impl ListenOptions {
     /// # Errors
     /// With the address: in use, not this machine's, a port below 1,024 without the right to it.
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        // Not through `addr::each`: rustc could not tell that the future of a closure is Send.
-        let mut last = None;
-        for address in addr::resolve(addresses.to_socket_addrs()?).await? {
-            match self.listen(address) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => {
-                    last = Some(super::context(|| format!("cannot listen on {address}"), error));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(addr::none))
+        addr::first(addresses, "listen on", |address| self.listen(address)).await
     }
 
     fn listen(self, address: SocketAddr) -> io::Result<TcpListener> {

@@ -62,14 +62,7 @@ impl UdpOptions {
     /// # Errors
     /// With the address: in use, not this machine's, a port below 1,024 without the right to it.
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        let mut last = None;
-        for address in addr::resolve(addresses.to_socket_addrs()?).await? {
-            match self.bind_to(address) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => last = Some(super::context(|| format!("cannot bind {address}"), error)),
-            }
-        }
-        Err(last.unwrap_or_else(addr::none))
+        addr::first(addresses, "bind", |address| self.bind_to(address)).await
     }
 
     fn bind_to(self, address: SocketAddr) -> io::Result<UdpSocket> {
