@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::epoll::sys::refused;
 use super::sys::{check, owned};
-use super::thread;
+use super::{Wait, thread};
 use crate::time::Instant;
 
 /// A timerfd, to be registered edge-triggered for reading and never read.
@@ -32,8 +32,17 @@ impl Alarm {
         Ok(Self { timer, at: Instant::from_nanos(0) })
     }
 
+    /// Whether a look with that wait may block; its deadline is seen to.
+    pub(super) fn may_block(&mut self, wait: Wait) -> bool {
+        match wait {
+            Wait::No => false,
+            Wait::Forever => true,
+            Wait::Until(deadline) => self.set(deadline),
+        }
+    }
+
     /// Sees to it that it rings at `deadline` or before. False: that is now.
-    pub(super) fn set(&mut self, deadline: Instant) -> bool {
+    fn set(&mut self, deadline: Instant) -> bool {
         let now = thread::now();
         if deadline <= now {
             return false;

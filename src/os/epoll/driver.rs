@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 
 use super::set::Set;
 use super::socket::{Direction, Home, Socket, Stage};
-use super::sys::Limit;
 use super::thread;
 use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;
@@ -134,8 +133,8 @@ struct EpollReap {
 }
 
 impl EpollReap {
-    fn collect(&mut self, limit: Limit, out: &mut Vec<Completion>) -> io::Result<()> {
-        self.set.wait(&mut self.events, limit)?;
+    fn collect(&mut self, block: bool, out: &mut Vec<Completion>) -> io::Result<()> {
+        self.set.wait(&mut self.events, block)?;
         self.set.resolve(&self.events, &mut self.ready);
         for (fd, bits) in self.ready.drain(..) {
             if let Ok(socket) = Socket::of(&fd) {
@@ -156,17 +155,12 @@ impl Reap for EpollReap {
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let before = out.len();
         let full = before + self.batch;
-        let limit = match wait {
-            Wait::Until(deadline) if self.alarm.set(deadline) => Limit::Forever,
-            Wait::Until(_) | Wait::No => Limit::None,
-            Wait::Forever => Limit::Forever,
-        };
-        let block = !matches!(limit, Limit::None);
+        let block = self.alarm.may_block(wait);
         let staged = self.set.take_staged(out, self.batch, block);
         if out.len() == full {
             return Ok(());
         }
-        let result = self.collect(if staged { Limit::None } else { limit }, out);
+        let result = self.collect(block && !staged, out);
         if block && !staged {
             self.set.take_staged(out, full.saturating_sub(out.len()), false);
         }

@@ -61,9 +61,9 @@ impl Set {
         }
     }
 
-    /// Waits in the kernel.
-    pub(super) fn wait(&self, events: &mut Vec<libc::epoll_event>, limit: sys::Limit) -> io::Result<()> {
-        sys::wait(&self.epoll, events, limit)
+    /// Collects events, waiting for one if it may `block`.
+    pub(super) fn wait(&self, events: &mut Vec<libc::epoll_event>, block: bool) -> io::Result<()> {
+        sys::wait(&self.epoll, events, block)
     }
 
     /// Stages a completion for the next look; a look that blocks is interrupted.

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use libc::{c_int, epoll_event};
 
@@ -19,17 +17,6 @@ pub(in crate::os) const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
 /// After one of these a short count proves nothing about the kernel's queue.
 pub(in crate::os) const INEXACT: u32 = BROKEN | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
-
-/// Set when the kernel (before 5.11) or a filter refuses epoll_pwait2: waits are then rounded up to milliseconds.
-static COARSE: AtomicBool = AtomicBool::new(false);
-
-/// How long one call may block.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::os) enum Limit {
-    None,
-    For(Duration),
-    Forever,
-}
 
 /// A refused descriptor, with the remedy.
 pub(in crate::os) fn refused(call: &str, error: io::Error) -> io::Error {
@@ -105,10 +92,12 @@ pub(in crate::os) fn delete(set: &OwnedFd, fd: RawFd) {
     drop(control(set, libc::EPOLL_CTL_DEL, fd, 0, 0));
 }
 
-/// Waits and fills `events` up to its capacity. A signal ends the wait early.
-pub(in crate::os) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<()> {
+/// Fills `events` up to its capacity, waiting for one if it may `block`. A signal ends the wait early.
+pub(in crate::os) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, block: bool) -> io::Result<()> {
     events.clear();
-    match call(set, events, limit) {
+    let (capacity, limit) = (events.capacity() as c_int, if block { -1 } else { 0 });
+    // SAFETY: `events` has room for `capacity` events.
+    match check(unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), capacity, limit) }) {
         Ok(count) => {
             // SAFETY: the kernel wrote `count` events, at most the capacity it was given.
             unsafe { events.set_len(count as usize) };
@@ -117,48 +106,4 @@ pub(in crate::os) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: L
         Err(error) if error.raw_os_error() == Some(libc::EINTR) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn call(set: &OwnedFd, events: &mut Vec<epoll_event>, limit: Limit) -> io::Result<c_int> {
-    let millis = match limit {
-        Limit::None => 0,
-        Limit::Forever => -1,
-        Limit::For(span) if !COARSE.load(Ordering::Relaxed) => match precise(set, events, span) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-                COARSE.store(true, Ordering::Relaxed);
-                round_up(span)
-            }
-            result => return result,
-        },
-        Limit::For(span) => round_up(span),
-    };
-    let capacity = events.capacity() as c_int;
-    // SAFETY: `events` has room for `capacity` events.
-    check(unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), capacity, millis) })
-}
-
-/// Milliseconds that are not shorter than the span (or the longest there are: the caller looks at its clock again).
-fn round_up(span: Duration) -> c_int {
-    c_int::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
-}
-
-/// A wait in nanoseconds. By number, because not every libc has the function.
-fn precise(set: &OwnedFd, events: &mut Vec<epoll_event>, span: Duration) -> io::Result<c_int> {
-    let limit = libc::timespec {
-        tv_sec: libc::time_t::try_from(span.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: span.subsec_nanos().into(),
-    };
-    // SAFETY: `events` has room for the number of events given, `limit` is valid for reading, no signal mask is given.
-    let count = unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            set.as_raw_fd(),
-            events.as_mut_ptr(),
-            events.capacity() as c_int,
-            &raw const limit,
-            std::ptr::null::<libc::sigset_t>(),
-            0usize,
-        )
-    };
-    check(count as c_int)
 }

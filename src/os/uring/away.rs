@@ -10,11 +10,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::driver::UringReap;
 use super::outbox::{Outbox, Request};
+use crate::os::alarm::Alarm;
 use crate::os::epoll::socket::{Direction, Socket, Stage};
-use crate::os::epoll::sys::{self, BROKEN, Limit, READ, WRITE};
-use crate::os::{Completion, Wait, sys as calls, thread};
+use crate::os::epoll::sys::{self, BROKEN, READ, WRITE};
+use crate::os::{Completion, Wait, sys as calls};
 
-/// The key of the eventfd.
+/// The key of what only ends a wait: the eventfd, the alarm.
 const WAKE: u64 = u64::MAX;
 
 /// The set.
@@ -26,9 +27,11 @@ pub(super) struct Away {
 }
 
 impl Away {
-    pub(super) fn new(outbox: &Outbox) -> io::Result<Self> {
+    pub(super) fn new(outbox: &Outbox, alarm: &Alarm) -> io::Result<Self> {
         let epoll = sys::create()?;
-        sys::add(&epoll, outbox.event(), libc::EPOLLIN as u32, WAKE)?;
+        for fd in [outbox.event(), alarm.as_raw_fd()] {
+            sys::add(&epoll, fd, libc::EPOLLIN as u32, WAKE)?;
+        }
         Ok(Self { epoll, entered: Vec::new(), events: Vec::with_capacity(256) })
     }
 
@@ -58,11 +61,11 @@ impl Away {
     fn serve(
         &mut self,
         outbox: &Outbox,
-        limit: Limit,
+        block: bool,
         stage: &mut Stage,
         out: &mut Vec<Completion>,
     ) -> io::Result<()> {
-        sys::wait(&self.epoll, &mut self.events, limit)?;
+        sys::wait(&self.epoll, &mut self.events, block)?;
         for event in &self.events {
             let (key, bits) = (event.u64, event.events);
             let fd = if key == WAKE { None } else { outbox.registry().lock().get(key) };
@@ -84,14 +87,8 @@ impl UringReap {
         let before = out.len();
         let full = before + self.batch;
         let waiting = self.requests.len();
-        let mut limit = match wait {
-            Wait::No => Limit::None,
-            Wait::Forever => Limit::Forever,
-            Wait::Until(deadline) => Limit::For(deadline - thread::now()),
-        };
-        if !self.outbox.take(&mut self.requests, out, self.batch, wait != Wait::No) {
-            limit = Limit::None;
-        }
+        let may_block = self.alarm.may_block(wait);
+        let mut block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
         for request in self.requests.range(waiting..) {
             if let Request::Leave { fd, alone: true, .. } = request {
                 // Its close is the owner's; its peer need not wait for that.
@@ -102,11 +99,9 @@ impl UringReap {
         if out.len() == full || self.ring.has_overflowed() {
             return Ok(());
         }
-        if out.len() > before {
-            limit = Limit::None;
-        }
+        block &= out.len() == before;
         self.away.enter(&self.outbox);
-        let served = self.away.serve(&self.outbox, limit, &mut self.stage, out);
+        let served = self.away.serve(&self.outbox, block, &mut self.stage, out);
         self.outbox.take(&mut self.requests, out, full.saturating_sub(out.len()), false);
         if out.len() > full {
             self.outbox.stage_all(out.drain(full..));

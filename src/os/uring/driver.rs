@@ -33,12 +33,13 @@ const KIND: u32 = 60;
 /// Makes the parts.
 pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
     let outbox = Arc::new(Outbox::new()?);
+    let alarm = Alarm::new()?;
     let reap = UringReap {
-        away: Away::new(&outbox)?,
+        away: Away::new(&outbox, &alarm)?,
         outbox: Arc::clone(&outbox),
         ring: Ring::new().map_err(refused)?,
         owner: None,
-        alarm: Alarm::new()?,
+        alarm,
         watches_event: false,
         watches_alarm: false,
         batch: config.batch.max(1),
@@ -62,7 +63,7 @@ pub(super) struct UringReap {
     owner: Option<u64>,
     /// The poll of the eventfd is in the ring.
     watches_event: bool,
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
     /// The poll of the alarm is in the ring.
     watches_alarm: bool,
     pub(super) batch: usize,
@@ -248,11 +249,7 @@ impl UringReap {
     /// One look on the ring's own thread.
     fn look(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let full = out.len() + self.batch;
-        let may_block = match wait {
-            Wait::Until(deadline) => self.alarm.set(deadline),
-            Wait::Forever => true,
-            Wait::No => false,
-        };
+        let may_block = self.alarm.may_block(wait);
         let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
         self.watch_event()?;
         self.carry_out()?;
