@@ -50,7 +50,7 @@ impl Worker<'_> {
     /// Whether the ring stays with this worker through the poll that starts now.
     fn keeps(&self, offer: Offer) -> bool {
         let (core, shared) = (self.core, self.shared);
-        let delay = shared.config.share_delay.as_nanos() as u64;
+        let delay = u64::try_from(shared.config.share_delay.as_nanos()).unwrap_or(u64::MAX);
         if delay == 0 || !shared.injector.is_empty() {
             return false;
         }

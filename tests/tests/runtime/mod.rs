@@ -51,7 +51,7 @@ fn impossible_options_are_named() {
 #[test]
 fn extreme_options_work() {
     type Set = fn(Builder) -> Builder;
-    let cases: [Set; 8] = [
+    let cases: [Set; 10] = [
         |b| b.ring_capacity(2),
         |b| b.ring_capacity(32768),
         |b| b.lifo_limit(1).poll_interval(1).injector_interval(1),
@@ -59,6 +59,8 @@ fn extreme_options_work() {
         |b| b.budget(0),
         |b| b.watch_interval(Duration::from_nanos(1)),
         |b| b.watch_interval(Duration::from_secs(3600)),
+        |b| b.share_delay(Duration::ZERO),
+        |b| b.share_delay(Duration::MAX),
         |b| b.recorder(1),
     ];
     within(PATIENCE, move || {
