@@ -4,16 +4,20 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Figures by name.
 pub(crate) type Figures = BTreeMap<String, f64>;
 
+/// The path of this program.
+pub(crate) fn own_program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))
+}
+
 /// Runs `bench <arguments>` to its end and returns what it printed.
 pub(crate) fn run(arguments: &[&str]) -> Result<Figures, String> {
-    let exe =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
-    let output = Command::new(exe)
+    let output = Command::new(own_program()?)
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -47,7 +51,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `program serve <arguments>` and waits until it listens.
-    pub(crate) fn start(program: &std::path::Path, arguments: &[&str]) -> Result<Self, String> {
+    pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(program)
             .arg("serve")
             .args(arguments)

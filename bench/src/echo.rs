@@ -17,11 +17,11 @@ const BYTES: usize = 64;
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// The child: serves for ever.
-pub(crate) fn serve(peer: Name, workers: usize) {
-    fn serve_on<P: Peer>(workers: usize) {
-        P::run(workers, P::serve_echo(child::announce));
+pub(crate) fn serve(peer: Name, workers: usize, buffer: usize) {
+    fn serve_on<P: Peer>(workers: usize, buffer: usize) {
+        P::run(workers, P::serve_echo(buffer, child::announce));
     }
-    with_peer!(peer, serve_on(workers));
+    with_peer!(peer, serve_on(workers, buffer));
 }
 
 /// Loads the server and returns messages and latencies in nanoseconds.
@@ -74,8 +74,7 @@ pub(crate) fn measure(program: &Path, peer: &str, workers: usize, seconds: f64) 
 
 /// The whole benchmark.
 pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
-    let program =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
+    let program = child::own_program()?;
     let all = interleave("echo", rounds, &Name::ALL, |peer| measure(&program, peer.text(), 2, seconds))?;
     table.title(&format!(
         "echo, {CONNECTIONS} connections x {BYTES} B, 2 server workers; median (lowest – highest) of {rounds}"

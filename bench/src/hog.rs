@@ -1,4 +1,4 @@
-//! The hog: one task of the server computes 20 ms of every 40 ms while 64 connections get 2,000 requests a second, open
+//! The hog: one task of the server computes 20 ms of every 40 ms while 64 connections get requests at a steady rate, open
 //! loop. A runtime whose busy worker strands its connections shows it in the tail.
 
 use std::io::{Read, Write};
@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 use crate::child::{self, Figures, Server};
 use crate::peer::{Name, Peer};
 use crate::spawn::work;
-use crate::table::{Table, Target, interleave};
+use crate::table::{Samples, Table, Target, interleave};
 use crate::with_peer;
 
 const CONNECTIONS: usize = 64;
-const REQUESTS_PER_SECOND: u64 = 2_000;
+/// What the p99 with the hog may be of the same server's without it, at each rate.
+const TARGET: f64 = 2.0;
 const BUSY: Duration = Duration::from_millis(20);
 /// A request is its sending time and padding.
 const BYTES: usize = 64;
+/// The server's read buffer.
+const BUFFER: usize = 4 << 10;
 
 /// The child: serves for ever, with the hog or without.
 pub(crate) fn serve(peer: Name, workers: usize, busy: bool) {
@@ -31,7 +34,7 @@ pub(crate) fn serve(peer: Name, workers: usize, busy: bool) {
                     }
                 }));
             }
-            P::serve_echo(child::announce).await;
+            P::serve_echo(BUFFER, child::announce).await;
         });
     }
     with_peer!(peer, serve_on(workers, busy));
@@ -86,11 +89,11 @@ fn receive(mut streams: Vec<TcpStream>, epoch: Instant, until: Instant) -> hdrhi
 }
 
 /// Sends at a steady pace, whatever comes back.
-fn send(streams: &mut [TcpStream], epoch: Instant, until: Instant) -> u64 {
+fn send(streams: &mut [TcpStream], epoch: Instant, until: Instant, rate: u32) -> u64 {
     urgent();
     // SAFETY: PR_SET_TIMERSLACK takes a number and changes how exactly this thread's sleeps end.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000_u64) };
-    let period = Duration::from_nanos(1_000_000_000 / REQUESTS_PER_SECOND);
+    let period = Duration::from_secs(1) / rate;
     let mut next = Instant::now();
     let mut sent = 0;
     while next < until {
@@ -105,7 +108,11 @@ fn send(streams: &mut [TcpStream], epoch: Instant, until: Instant) -> u64 {
     sent
 }
 
-fn load(address: SocketAddr, span: Duration) -> Result<(u64, hdrhistogram::Histogram<u64>), String> {
+fn load(
+    address: SocketAddr,
+    span: Duration,
+    rate: u32,
+) -> Result<(u64, hdrhistogram::Histogram<u64>), String> {
     let open = |_| {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -118,15 +125,15 @@ fn load(address: SocketAddr, span: Duration) -> Result<(u64, hdrhistogram::Histo
     let epoch = Instant::now();
     let until = epoch + span;
     let receiver = std::thread::spawn(move || receive(receivers, epoch, until + Duration::from_millis(200)));
-    let sent = send(&mut senders, epoch, until);
+    let sent = send(&mut senders, epoch, until, rate);
     Ok((sent, receiver.join().map_err(|_| "the receiving thread panicked".to_owned())?))
 }
 
 /// One measurement against a server started as `program serve hog <peer> <workers> <busy>`.
-fn measure(program: &Path, peer: Name, busy: bool, seconds: f64) -> Result<Figures, String> {
+fn measure(program: &Path, peer: Name, busy: bool, rate: u32, seconds: f64) -> Result<Figures, String> {
     let server = Server::start(program, &["hog", peer.text(), "2", if busy { "true" } else { "false" }])?;
-    load(server.address, Duration::from_millis(200))?;
-    let (sent, latencies) = load(server.address, Duration::from_secs_f64(seconds))?;
+    load(server.address, Duration::from_millis(200), rate)?;
+    let (sent, latencies) = load(server.address, Duration::from_secs_f64(seconds), rate)?;
     let lost = sent - latencies.len();
     if lost > 0 {
         return Err(format!("{}: {lost} of {sent} requests had no answer within 200 ms", peer.text()));
@@ -140,23 +147,36 @@ fn measure(program: &Path, peer: Name, busy: bool, seconds: f64) -> Result<Figur
 }
 
 /// The whole benchmark.
-pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
-    let program =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
+pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64, rates: &[u32]) -> Result<(), String> {
+    let program = child::own_program()?;
     let variants: Vec<(Name, bool)> =
-        Name::ALL.iter().flat_map(|peer| [(*peer, false), (*peer, true)]).collect();
-    let all = interleave("hog", rounds, &variants, |(peer, busy)| measure(&program, peer, busy, seconds))?;
-    table.title(&format!(
-        "the hog: 20 ms of every 40 ms computed by one task, {CONNECTIONS} connections, {REQUESTS_PER_SECOND} requests/s open loop, 2 workers; latency in µs"
-    ));
-    for ((peer, busy), samples) in variants.iter().zip(&all) {
-        let with = if *busy { "with the hog" } else { "without" };
-        let name = peer.text();
-        table.row(&format!("{name}, {with}: p50"), samples.show("p50_us"), 0.0, Target::None);
-        let target = if *busy && *peer == Name::Pirn { Target::Most(1_000.0) } else { Target::None };
-        table.row(&format!("{name}, {with}: p99"), samples.show("p99_us"), samples.median("p99_us"), target);
-        table.row(&format!("{name}, {with}: p999"), samples.show("p999_us"), 0.0, Target::None);
+        Name::BACKENDS.iter().flat_map(|peer| [(*peer, false), (*peer, true)]).collect();
+    for &rate in rates {
+        let all = interleave(&format!("hog, {rate}/s"), rounds, &variants, |(peer, busy)| {
+            measure(&program, peer, busy, rate, seconds)
+        })?;
+        table.title(&format!(
+            "the hog: 20 ms of every 40 ms computed by one task, {CONNECTIONS} connections, {rate} requests/s open loop, 2 workers; latency in µs, median (lowest – highest) of {rounds}"
+        ));
+        for (peer, samples) in Name::BACKENDS.iter().zip(all.chunks(2)) {
+            rows(table, *peer, &samples[0], &samples[1]);
+        }
+        table.flush();
     }
-    table.flush();
     Ok(())
+}
+
+/// One runtime's figures, without the hog and with it.
+fn rows(table: &mut Table, peer: Name, without: &Samples, with: &Samples) {
+    let name = peer.text();
+    for (samples, text) in [(without, "without"), (with, "with the hog")] {
+        for figure in ["p50", "p99", "p999"] {
+            let shown = samples.show(&format!("{figure}_us"));
+            table.row(&format!("{name}, {text}: {figure}"), shown, 0.0, Target::None);
+        }
+    }
+    let ratio = with.over(without, "p99_us");
+    let judged = matches!(peer, Name::Pirn | Name::PirnUring);
+    let target = if judged { Target::Most(TARGET) } else { Target::None };
+    table.row(&format!("{name}: p99 with / without"), ratio.show("p99_us"), ratio.median("p99_us"), target);
 }

@@ -4,6 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::child;
 use crate::peer::{Name, Peer};
 use crate::table::{Table, Target};
 use crate::with_peer;
@@ -55,8 +56,7 @@ fn mark() {
 
 /// System calls between the marks, without the marking thread's own sleep.
 fn count(peer: Name, what: &str, seconds: u64) -> Result<usize, String> {
-    let exe =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
+    let exe = child::own_program()?;
     let output = Command::new("strace")
         .args(["-f", "-qq"])
         .arg(exe)

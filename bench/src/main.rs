@@ -2,15 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::peer::Name;
 use crate::table::Table;
 
+mod cells;
 mod child;
 mod echo;
+mod epoll;
+mod floor;
 mod hog;
 mod idle;
+mod load;
 mod peer;
 mod simulator;
 mod spawn;
@@ -39,12 +43,25 @@ enum What {
     All,
     /// Echo over 64 connections: server CPU a message, messages/s.
     Echo,
+    /// Echo in nine cells, beside a plain epoll loop: server CPU a message.
+    EchoCells {
+        /// Server threads: workers of Pirn, loops of the floor.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+        workers: u8,
+        /// Leaves threads to the kernel; else a server with one thread has a CPU of its own, and the load generator another.
+        #[arg(long)]
+        unpinned: bool,
+    },
     /// Spawn and join of 1,000,000 tasks, empty and with 1 µs of work.
     Spawn,
     /// 100,000 sleeping tasks, half of them cancelled.
     Timers,
     /// Latency beside a task that computes half of the time.
-    Hog,
+    Hog {
+        /// Requests a second, once each.
+        #[arg(long, value_delimiter = ',', default_values_t = [2_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rates: Vec<u32>,
+    },
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -55,10 +72,14 @@ enum What {
     #[command(hide = true)]
     Serve {
         what: String,
-        peer: Name,
+        server: String,
         workers: usize,
         #[arg(default_value_t = false, action = clap::ArgAction::Set)]
         busy: bool,
+        #[arg(long, default_value_t = 4096)]
+        buffer: usize,
+        #[arg(long)]
+        cpu: Option<usize>,
     },
     /// (internal) A measurement in a process of its own.
     #[command(hide = true)]
@@ -87,10 +108,15 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         if cli.quick { (1.0, 200_000, 20_000) } else { (3.0, 1_000_000, 100_000) };
     let idle_seconds = if cli.quick { 2 } else { 10 };
     match &cli.what {
+        What::EchoCells { workers, unpinned } => {
+            let cpus = if *unpinned || *workers > 1 { None } else { cells::cpus() };
+            let how = cells::How { workers: usize::from(*workers), cpus };
+            cells::bench(table, rounds, seconds / 2.0, how)
+        }
         What::Echo => echo::bench(table, rounds, seconds),
         What::Spawn => spawn::bench(table, rounds, tasks),
         What::Timers => timers::bench(table, rounds, sleepers),
-        What::Hog => hog::bench(table, rounds, seconds),
+        What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),
@@ -98,15 +124,22 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             echo::bench(table, rounds, seconds)?;
             spawn::bench(table, rounds, tasks)?;
             timers::bench(table, rounds, sleepers)?;
-            hog::bench(table, rounds, seconds)?;
+            hog::bench(table, rounds, seconds, &[2_000, 10_000])?;
             idle::bench(table, idle_seconds)?;
             simulator::linked(table, rounds, seconds)?;
             simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 })
         }
-        What::Serve { what, peer, workers, busy } => {
+        What::Serve { what, server, workers, busy, buffer, cpu } => {
+            if let Some(cpu) = cpu {
+                epoll::pin(*cpu).map_err(|error| format!("CPU {cpu} can't be had: {error}"))?;
+            }
+            if server == "floor" {
+                return floor::serve(*workers, *buffer).map_err(|error| format!("the floor: {error}"));
+            }
+            let peer = Name::from_str(server, false)?;
             match what.as_str() {
-                "echo" => echo::serve(*peer, *workers),
-                "hog" => hog::serve(*peer, *workers, *busy),
+                "echo" => echo::serve(peer, *workers, *buffer),
+                "hog" => hog::serve(peer, *workers, *busy),
                 other => return Err(format!("there is no server `{other}`; there are echo and hog")),
             }
             Ok(())

@@ -25,8 +25,11 @@ pub(crate) trait Peer: 'static {
     fn sleep(span: Duration) -> impl Future<Output = ()> + Send;
     /// Gives the others a turn.
     fn yield_now() -> impl Future<Output = ()> + Send;
-    /// Serves echo for ever: one task a connection, a buffer of 4 KiB each. `ready` is told the address.
-    fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) -> impl Future<Output = ()> + Send;
+    /// Serves echo for ever: one task a connection, a buffer of so many bytes each. `ready` is told the address.
+    fn serve_echo(
+        buffer: usize,
+        ready: impl FnOnce(SocketAddr) + Send + 'static,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// The runtimes by name.
@@ -34,6 +37,8 @@ pub(crate) trait Peer: 'static {
 pub(crate) enum Name {
     /// Pirn on epoll.
     Pirn,
+    /// Pirn on io_uring.
+    PirnUring,
     /// tokio, multi-thread.
     Tokio,
     /// smol's executor on threads of its own, async-io's reactor.
@@ -41,11 +46,15 @@ pub(crate) enum Name {
 }
 
 impl Name {
+    /// One of each runtime.
     pub(crate) const ALL: [Self; 3] = [Self::Pirn, Self::Tokio, Self::Smol];
+    /// Pirn on each backend, and the others.
+    pub(crate) const BACKENDS: [Self; 4] = [Self::Pirn, Self::PirnUring, Self::Tokio, Self::Smol];
 
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Pirn => "pirn",
+            Self::PirnUring => "pirn-uring",
             Self::Tokio => "tokio",
             Self::Smol => "smol",
         }
@@ -57,7 +66,8 @@ impl Name {
 macro_rules! with_peer {
     ($name:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $name {
-            $crate::peer::Name::Pirn => $function::<$crate::peer::pirn_peer::Pirn>($($argument),*),
+            $crate::peer::Name::Pirn => $function::<$crate::peer::pirn_peer::Pirn<false>>($($argument),*),
+            $crate::peer::Name::PirnUring => $function::<$crate::peer::pirn_peer::Pirn<true>>($($argument),*),
             $crate::peer::Name::Tokio => $function::<$crate::peer::tokio_peer::Tokio>($($argument),*),
             $crate::peer::Name::Smol => $function::<$crate::peer::smol_peer::Smol>($($argument),*),
         }

@@ -21,8 +21,7 @@ fn program() -> Result<PathBuf, String> {
     if !status.success() {
         return Err(format!("pirn-bench-sim can't be built ({status}); its errors stand above"));
     }
-    let exe =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
+    let exe = child::own_program()?;
     let program = exe.with_file_name("pirn-bench-sim");
     if program.exists() {
         Ok(program)
@@ -94,8 +93,7 @@ pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<()
 /// Live echo with and without the simulator linked in.
 pub(crate) fn linked(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
     let with = program()?;
-    let without =
-        std::env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
+    let without = child::own_program()?;
     let programs = [&without, &with];
     let all = interleave("linked", rounds, &programs, |program| echo::measure(program, "pirn", 2, seconds))?;
     table.title("live echo without and with the simulator linked in (64 x 64 B, 2 workers)");

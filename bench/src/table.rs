@@ -34,6 +34,13 @@ impl Samples {
         }
     }
 
+    /// This one's figure over the other's, round by round.
+    pub(crate) fn over(&self, other: &Self, figure: &str) -> Self {
+        let values = |samples: &Self| samples.0.get(figure).cloned().unwrap_or_default();
+        let ratios = values(self).iter().zip(values(other)).map(|(a, b)| a / b).collect();
+        Self(BTreeMap::from([(figure.to_owned(), ratios)]))
+    }
+
     /// Median with smallest and largest.
     pub(crate) fn show(&self, figure: &str) -> String {
         let values = self.sorted(figure);

@@ -1,4 +1,4 @@
-//! Pirn on epoll.
+//! Pirn on either backend.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::Peer;
 
-pub(crate) struct Pirn;
+/// On io_uring, or on epoll.
+pub(crate) struct Pirn<const URING: bool>;
 
 /// A handle whose task is expected to finish.
 pub(crate) struct Handle<T>(pirn::task::JoinHandle<T>);
@@ -20,13 +21,13 @@ impl<T> Future for Handle<T> {
     }
 }
 
-impl Peer for Pirn {
+impl<const URING: bool> Peer for Pirn<URING> {
     type Handle<T: Send + 'static> = Handle<T>;
 
     fn run<T: Send + 'static>(workers: usize, main: impl Future<Output = T> + Send + 'static) -> T {
         let runtime = pirn::Builder::new()
             .workers(workers)
-            .backend(pirn::Backend::Epoll)
+            .backend(if URING { pirn::Backend::Uring } else { pirn::Backend::Epoll })
             .build()
             .expect("pirn's runtime can't be built");
         runtime.block_on(async { pirn::spawn(main).await.expect("a benchmark's main task failed") })
@@ -52,7 +53,7 @@ impl Peer for Pirn {
         pirn::yield_now()
     }
 
-    async fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) {
+    async fn serve_echo(buffer: usize, ready: impl FnOnce(SocketAddr) + Send + 'static) {
         let listener =
             pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
@@ -60,7 +61,7 @@ impl Peer for Pirn {
             let (stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             pirn::spawn(async move {
-                let mut bytes = vec![0; 4096];
+                let mut bytes = vec![0; buffer];
                 loop {
                     match stream.read(&mut bytes).await {
                         Ok(0) | Err(_) => return,

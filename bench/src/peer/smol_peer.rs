@@ -48,7 +48,7 @@ impl Peer for Smol {
         smol::future::yield_now()
     }
 
-    async fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) {
+    async fn serve_echo(buffer: usize, ready: impl FnOnce(SocketAddr) + Send + 'static) {
         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
         loop {
@@ -56,7 +56,7 @@ impl Peer for Smol {
             stream.set_nodelay(true).expect("TCP_NODELAY");
             EXECUTOR
                 .spawn(async move {
-                    let mut bytes = vec![0; 4096];
+                    let mut bytes = vec![0; buffer];
                     loop {
                         match stream.read(&mut bytes).await {
                             Ok(0) | Err(_) => return,

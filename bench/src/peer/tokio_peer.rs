@@ -54,14 +54,14 @@ impl Peer for Tokio {
         tokio::task::yield_now()
     }
 
-    async fn serve_echo(ready: impl FnOnce(SocketAddr) + Send + 'static) {
+    async fn serve_echo(buffer: usize, ready: impl FnOnce(SocketAddr) + Send + 'static) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
         loop {
             let (mut stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             tokio::spawn(async move {
-                let mut bytes = vec![0; 4096];
+                let mut bytes = vec![0; buffer];
                 loop {
                     match stream.read(&mut bytes).await {
                         Ok(0) | Err(_) => return,
