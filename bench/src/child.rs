@@ -70,6 +70,11 @@ impl Server {
         Ok(Self { child, stdin, stdout, address })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time its process has used, in seconds.
     pub(crate) fn cpu(&mut self) -> Result<f64, String> {
         let broken = |error: std::io::Error| format!("the server does not answer: {error}");

@@ -9,8 +9,10 @@ use crate::table::Table;
 
 mod cells;
 mod child;
+mod churn;
 mod echo;
 mod epoll;
+mod fairness;
 mod floor;
 mod hog;
 mod idle;
@@ -52,6 +54,14 @@ enum What {
         #[arg(long)]
         unpinned: bool,
     },
+    /// 200,000 connections, 512 at a time: connect, one exchange, close; descriptors and memory of the server.
+    Churn {
+        /// Connections; 20,000 with --quick.
+        #[arg(long)]
+        connections: Option<usize>,
+    },
+    /// 1,000 connections on one server thread: latency beside a plain epoll loop.
+    Fairness,
     /// Spawn and join of 1,000,000 tasks, empty and with 1 µs of work.
     Spawn,
     /// 100,000 sleeping tasks, half of them cancelled.
@@ -106,6 +116,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
     let rounds = cli.rounds as usize;
     let (seconds, tasks, sleepers) =
         if cli.quick { (1.0, 200_000, 20_000) } else { (3.0, 1_000_000, 100_000) };
+    let churned = if cli.quick { 20_000 } else { 200_000 };
     let idle_seconds = if cli.quick { 2 } else { 10 };
     match &cli.what {
         What::EchoCells { workers, unpinned } => {
@@ -113,6 +124,8 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             let how = cells::How { workers: usize::from(*workers), cpus };
             cells::bench(table, rounds, seconds / 2.0, how)
         }
+        What::Churn { connections } => churn::bench(table, rounds, connections.unwrap_or(churned)),
+        What::Fairness => fairness::bench(table, rounds, seconds),
         What::Echo => echo::bench(table, rounds, seconds),
         What::Spawn => spawn::bench(table, rounds, tasks),
         What::Timers => timers::bench(table, rounds, sleepers),
@@ -125,6 +138,10 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             spawn::bench(table, rounds, tasks)?;
             timers::bench(table, rounds, sleepers)?;
             hog::bench(table, rounds, seconds, &[2_000, 10_000])?;
+            let how = cells::How { workers: 1, cpus: cells::cpus() };
+            cells::bench(table, rounds, seconds / 2.0, how)?;
+            churn::bench(table, rounds, churned)?;
+            fairness::bench(table, rounds, seconds)?;
             idle::bench(table, idle_seconds)?;
             simulator::linked(table, rounds, seconds)?;
             simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 })

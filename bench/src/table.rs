@@ -34,6 +34,11 @@ impl Samples {
         }
     }
 
+    /// The largest of a figure; NaN if it was never measured.
+    pub(crate) fn most(&self, figure: &str) -> f64 {
+        self.sorted(figure).last().copied().unwrap_or(f64::NAN)
+    }
+
     /// This one's figure over the other's, round by round.
     pub(crate) fn over(&self, other: &Self, figure: &str) -> Self {
         let values = |samples: &Self| samples.0.get(figure).cloned().unwrap_or_default();
