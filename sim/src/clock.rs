@@ -81,7 +81,14 @@ pub(crate) const WALL_START: u64 = 1_767_225_600_000_000_000;
 impl World {
     /// Moves time to the next due thing that concerns somebody, and lets all that is due then happen. False if nothing is due.
     pub(crate) fn advance(&mut self) -> bool {
-        while let Some(at) = self.next_due() {
+        self.advance_up_to(u64::MAX)
+    }
+
+    /// The same, if it is due at `limit` or before.
+    pub(crate) fn advance_up_to(&mut self, limit: u64) -> bool {
+        while let Some(at) = self.next_due()
+            && at <= limit
+        {
             if at > self.now {
                 self.move_time(at);
                 if self.failure.is_some() {

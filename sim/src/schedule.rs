@@ -76,7 +76,7 @@ impl World {
     #[inline(never)]
     fn slow(&mut self) {
         if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
-            self.advance();
+            self.advance_up_to(self.now + SLOW_NS);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod book {
     pub(crate) mod counter;
+    pub(crate) mod log;
     pub(crate) mod partition;
 }
 

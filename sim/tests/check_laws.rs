@@ -170,6 +170,19 @@ fn l8_a_woken_task_does_not_wait_behind_a_stuck_poll() {
     waiting(false).breaks("L8", "has waited in the LIFO slot of worker 0");
 }
 
+/// A thread that stood still when it could have helped was no idle worker.
+#[test]
+fn who_stood_still_could_not_help() {
+    let mut s = hogged();
+    let since = s.now;
+    s.spawn(on(0), 2).enqueue(on(0), 2, Place::Lifo, 0).later(20 * MS);
+    s.checker.stood_still(s.now);
+    s.idle().holds();
+    s.checker.completion_waits(0, since).unwrap();
+    s.later(20 * MS).idle().breaks("L8", "has waited in the LIFO slot of worker 0");
+    assert_eq!(s.checker.completion_waits(0, since).unwrap_err().invariant, "L7");
+}
+
 #[test]
 fn l8_a_kept_ring_does_not_wait_behind_a_stuck_poll() {
     let mut s = Script::new(2);

@@ -193,3 +193,15 @@ fn what_was_cut_off_does_not_come_back() {
         assert!(late.iter().all(|&byte| byte == 0 || byte == 8), "what was cut off is back");
     });
 }
+
+#[test]
+fn a_socket_may_be_closed_while_a_file_op_is_in_flight() {
+    seeds("file and socket", || async {
+        let listener = pirn::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let file = update(&folder().await.join("a")).await;
+        let syncing = pirn::spawn(async move { file.sync_all().await });
+        pirn::yield_now().await;
+        drop(listener);
+        syncing.await.expect("no panic").expect("synced");
+    });
+}

@@ -430,3 +430,20 @@ fn descriptors_run_out_under_limits() {
     }
     assert_eq!(said.len(), 4, "EMFILE, ENFILE, ENOBUFS and ENOMEM: {said:?}");
 }
+
+/// However many ticks and strikes are due in between, a thread that could run is not passed over for long.
+#[test]
+fn a_slow_thread_is_slow_by_little_at_a_time() {
+    let faults = Faults::parse("none,slow,clocks").unwrap();
+    let simulation = Simulation::new("slow").faults(faults).host("a", || async {
+        let mut last = Instant::now();
+        for _ in 0..1_000 {
+            pirn::yield_now().await;
+            let now = Instant::now();
+            let passed = now - last;
+            assert!(passed < 5 * MS, "{passed:?} passed between two looks at the clock");
+            last = now;
+        }
+    });
+    clean(&simulation, 400);
+}

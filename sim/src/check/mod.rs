@@ -60,6 +60,8 @@ const NONE: u32 = u32::MAX;
 pub struct Checker {
     limits: Limits,
     now: u64,
+    /// When a thread last stood still.
+    still_until: u64,
     /// Between `Start` and `End`.
     running: bool,
     /// Found where it could not be reported at once.
@@ -201,6 +203,11 @@ impl Checker {
             Some(late) => Err(late),
             None => self.work_conserved(),
         }
+    }
+
+    /// A thread of the host, or all of them, stood still until `now`: what waited for it waited for no fault of the runtime.
+    pub fn stood_still(&mut self, now: u64) {
+        self.still_until = now;
     }
 
     /// A new runtime: all that was known is about an older one.

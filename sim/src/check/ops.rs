@@ -148,7 +148,9 @@ impl Checker {
 
     /// Cancelled ops end within a bound; when nothing is due, they never will.
     pub(super) fn cancels_end(&self, at_last: bool) -> Checked {
-        let overdue = |asked: u64| at_last || self.now.saturating_sub(asked) > self.limits.cancel_ns;
+        let overdue = |asked: u64| {
+            at_last || self.now.saturating_sub(asked.max(self.still_until)) > self.limits.cancel_ns
+        };
         for token in &self.ops.cancels {
             let slot = self.ops.slots.get(token.worker() as usize);
             let slot = slot.and_then(|slots| slots.get(token.slot() as usize));
@@ -189,7 +191,7 @@ impl Checker {
         } else {
             return Ok(());
         };
-        if since >= before {
+        if since.max(self.still_until) >= before {
             return Ok(());
         }
         let what = format!(

@@ -19,11 +19,6 @@ impl Shutdown {
 }
 
 impl Checker {
-    /// A thread of the host, or all of them, stood still until `now`: what waited for it waited for no fault of the runtime.
-    pub(crate) fn stood_still(&mut self, now: u64) {
-        self.ops.last = self.ops.last.max(now);
-    }
-
     pub(super) fn shutdown_phase(&mut self, worker: u32, phase: u8) -> Checked {
         if phase == 0 {
             if !self.shutdown.asked() {
@@ -44,7 +39,7 @@ impl Checker {
             return Err(Violation::new("S26", what).worker(worker));
         }
         let now = self.now;
-        let waited = now.saturating_sub(seat.cleaned.max(self.ops.last));
+        let waited = now.saturating_sub(seat.cleaned.max(self.ops.last).max(self.still_until));
         let in_flight: u32 = self.ops.in_flight.iter().sum();
         if phase == 3 && in_flight == 0 && waited > self.limits.shutdown_idle_ns {
             let what =

@@ -132,9 +132,10 @@ impl Checker {
         self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2))
     }
 
-    /// Whether a worker has been idle since `before`.
+    /// Whether a worker has been idle since `before`, and nobody stood still after that.
     pub(super) fn helper(&self, before: u64) -> bool {
-        self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before)
+        self.still_until < before
+            && self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before)
     }
 
     /// A park that is shorter than the wheel asks for is a watch: it tells how late a look after a busy worker may come.
@@ -151,6 +152,7 @@ impl Checker {
     pub(super) fn wheels_served(&self) -> Checked {
         let before = self.now.saturating_sub(self.patience());
         let helper = self.helper(before);
+        let overdue = |at: u64| at.max(self.still_until) < before;
         for (worker, (seat, wheel)) in (0u32..).zip(self.workers.list.iter().zip(&self.wheels)) {
             let earliest = wheel.earliest();
             if earliest == u64::MAX {
@@ -163,14 +165,14 @@ impl Checker {
                 return Err(park_unbound(worker, park.deadline, earliest, wheel.next));
             }
             let stuck = seat.polling != 0 && seat.polling_since < before && helper;
-            if earliest < before && seat.left && helper && !self.shutdown.asked() {
+            if overdue(earliest) && seat.left && helper && !self.shutdown.asked() {
                 let what = format!(
                     "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: nobody is on its seat and another worker is idle",
                     self.now
                 );
                 return Err(Violation::new("L14", what).worker(worker));
             }
-            if earliest < before && (seat.park.is_some() || stuck) && !self.shutdown.asked() {
+            if overdue(earliest) && (seat.park.is_some() || stuck) && !self.shutdown.asked() {
                 let owner = match seat.polling {
                     0 => "the owner is parked".to_owned(),
                     task => format!(

@@ -54,7 +54,9 @@ impl World {
     /// The last descriptor of `socket` goes: no op needs it any more.
     pub(crate) fn check_closed(&mut self, socket: u32) {
         let uses = |driver: &Driver| {
-            let slot = driver.ops.iter().find(|slot| slot.op.is_some() && slot.socket == socket)?;
+            let on_it = |op: &Op| !matches!(op, Op::File(_));
+            let mut slots = driver.ops.iter();
+            let slot = slots.find(|slot| slot.op.as_ref().is_some_and(on_it) && slot.socket == socket)?;
             Some((driver.worker, slot.token))
         };
         if let Some((worker, token)) = self.drivers.iter().find_map(uses) {
