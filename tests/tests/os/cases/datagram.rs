@@ -160,9 +160,13 @@ pub(crate) fn datagram_calls_that_are_refused(world: &World) {
     let address = world.os.local_addr(&one).expect("local address");
     let error = world.os.bind(&taken, &address).expect_err("taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
-    // TCP has ports of its own.
-    let tcp = world.os.socket(SocketKind::tcp(world.here)).expect("socket");
-    world.os.bind(&tcp, &address).expect("another port space");
+    // TCP has ports of its own. On a live machine a stranger may hold the one port, hardly all of them.
+    let free = (0..16).any(|_| {
+        let (_one, address) = bound(world);
+        let tcp = world.os.socket(SocketKind::tcp(world.here)).expect("socket");
+        world.os.bind(&tcp, &address).is_ok()
+    });
+    assert!(free, "another port space");
 }
 
 pub(crate) fn unix_datagrams_wait_for_room(world: &World) {
