@@ -7,12 +7,13 @@
 //! resource --start(op)--> Port --submit--> driver        (ops.rs: a slot is open)
 //! driver --completion--> Ops::complete --waker--> task   (parked in the slot until taken)
 //! task --poll(token)--> the completion                   (the slot is free, its generation one higher)
+//! stream --wait_ready--> the slot of its last wait, open for the next one (its generation one higher)
 //! ```
 //!
 //! `model/src/models/ops.rs` checks the slots in every interleaving: submit, complete, poll, drop, re-use.
 
 pub(crate) use self::context::context;
-pub(crate) use self::ops::{Detached, Ops, Polled};
+pub(crate) use self::ops::{Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{InFlight, Port, Started, Wakers, current, locked, poll_budget, spend_budget};
 
 mod context;

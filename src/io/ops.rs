@@ -4,6 +4,7 @@
 //! under it: wakers are cloned, dropped and called, and completions dropped, after it was let go.
 
 use core::mem;
+use std::io;
 use std::task::Waker;
 
 use crate::os::{Completion, Token};
@@ -40,6 +41,19 @@ pub(crate) enum Polled {
     NeedsWaker,
 }
 
+/// The answer of a renewal.
+#[derive(Debug)]
+pub(crate) enum Renewed {
+    /// The op is in flight still; the waker is kept.
+    Pending,
+    /// The same, and a clone of the waker is wanted, as for [`Polled::NeedsWaker`].
+    NeedsWaker,
+    /// It has resolved, and its slot is open for another one, as by [`Ops::open`].
+    Open(Token, bool),
+    /// It has resolved, and its slot is free: it failed, or the waker is somebody else's.
+    Closed(io::Result<usize>),
+}
+
 #[derive(Debug, Default)]
 struct Table {
     slots: Vec<Slot>,
@@ -72,12 +86,43 @@ impl Table {
     /// Frees a slot and returns what stood in it.
     fn free(&mut self, index: u32) -> State {
         let slot = &mut self.slots[index as usize];
-        slot.generation = Token::new(0, 0, slot.generation.wrapping_add(1)).generation();
+        slot.advance();
         let state = mem::replace(&mut slot.state, State::Free);
         debug_assert!(!matches!(state, State::Free), "an op slot is freed twice");
         self.free.push(index);
         state
     }
+}
+
+impl Slot {
+    /// On to the next generation.
+    fn advance(&mut self) {
+        self.generation = Token::new(0, 0, self.generation.wrapping_add(1)).generation();
+    }
+}
+
+/// Keeps the latest waker of a poll, from the spare or by a clone of its own kind; false: a spare is wanted.
+fn keep(
+    token: Token,
+    kept: &mut Option<Waker>,
+    waker: &Waker,
+    spare: &mut Option<Waker>,
+    own: fn(&Waker) -> Option<Waker>,
+) -> bool {
+    let note = |waker: &Waker| {
+        ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(waker) });
+    };
+    if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+        note(waker);
+        return true;
+    }
+    if spare.is_none() {
+        *spare = own(waker);
+    }
+    let Some(latest) = spare.as_ref() else { return false };
+    note(latest);
+    mem::swap(kept, spare);
+    true
 }
 
 impl Ops {
@@ -86,9 +131,8 @@ impl Ops {
         Self { worker, in_flight: Counter::new(0), table: Mutex::new(Table::default()) }
     }
 
-    /// A fresh slot for an op that is about to be submitted, for the task of `waker` if there is one. `true`: no other
-    /// op was in flight.
-    pub(crate) fn open(&self, waker: Option<Waker>) -> (Token, bool) {
+    /// A fresh slot for an op that is about to be submitted. `true`: no other op was in flight.
+    pub(crate) fn open(&self) -> (Token, bool) {
         let mut table = self.table.lock();
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot { generation: 0, state: State::Free });
@@ -96,13 +140,15 @@ impl Ops {
         });
         let slot = &mut table.slots[index as usize];
         let token = Token::new(self.worker, index, slot.generation);
-        if let Some(waker) = &waker {
-            ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(waker) });
-        }
-        slot.state = State::Waiting(waker);
+        slot.state = State::Waiting(None);
+        (token, self.one_more())
+    }
+
+    /// Counts an op, under the lock. `true`: there was no other.
+    fn one_more(&self) -> bool {
         let others = self.in_flight.get();
         self.in_flight.set(others + 1);
-        (token, others == 0)
+        others == 0
     }
 
     /// Frees the slot of an op that was resolved by its submission, or was never submitted.
@@ -160,23 +206,43 @@ impl Ops {
         let mut table = self.table.lock();
         let slot = table.slot(token).expect("an op is polled after its completion was taken");
         if let State::Waiting(kept) = &mut slot.state {
-            let note = |waker: &Waker| {
-                ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(waker) });
+            return match keep(token, kept, waker, spare, own) {
+                true => Polled::Pending,
+                false => Polled::NeedsWaker,
             };
-            if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-                note(waker);
-                return Polled::Pending;
-            }
-            if spare.is_none() {
-                *spare = own(waker);
-            }
-            let Some(latest) = spare.as_ref() else { return Polled::NeedsWaker };
-            note(latest);
-            mem::swap(kept, spare);
-            return Polled::Pending;
         }
         ghost(|| Ghost::OpTaken { token: token.bits() });
         Polled::Ready(done(table.free(token.slot())))
+    }
+
+    /// A slot whose op brings nothing but its result, for the next op of the same kind: as [`poll`](Self::poll), and if it
+    /// has resolved, as [`open`](Self::open).
+    pub(crate) fn renew(
+        &self,
+        token: Token,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+        own: fn(&Waker) -> Option<Waker>,
+    ) -> Renewed {
+        let mut table = self.table.lock();
+        let slot = table.slot(token).expect("an op is renewed after its completion was taken");
+        if let State::Waiting(kept) = &mut slot.state {
+            return match keep(token, kept, waker, spare, own) {
+                true => Renewed::Pending,
+                false => Renewed::NeedsWaker,
+            };
+        }
+        ghost(|| Ghost::OpTaken { token: token.bits() });
+        let failed = matches!(slot.state, State::Done(Completion { result: Err(_), .. }));
+        let Some(waker) = own(waker).filter(|_| !failed) else {
+            return Renewed::Closed(done(table.free(token.slot())).result);
+        };
+        slot.advance();
+        let token = Token::new(self.worker, token.slot(), slot.generation);
+        ghost(|| Ghost::OpAwait { token: token.bits(), waker: Which::woken_by(&waker) });
+        // A wait yields nothing: what is replaced runs no foreign code when it is dropped.
+        slot.state = State::Waiting(Some(waker));
+        Renewed::Open(token, self.one_more())
     }
 
     /// The owner is gone. What the op still delivers will be adopted.

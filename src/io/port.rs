@@ -1,11 +1,12 @@
 //! What a resource needs of the runtime it belongs to, and the handle of one op in flight.
 
 use core::ops::ControlFlow;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Detached, Ops, Polled};
-use crate::os::{Completion, Op, Os, Token};
+use super::{Detached, Ops, Polled, Renewed};
+use crate::os::{Completion, Fd, Interest, Op, Os, Token};
 use crate::sync::Mutex;
 
 /// A runtime as its resources see it. A resource keeps the port it was made with: its registrations live there.
@@ -14,12 +15,16 @@ pub(crate) trait Port: Send + Sync {
     fn os(&self) -> &Arc<dyn Os>;
     /// Starts an op. On a worker of this runtime in its own driver, elsewhere through a worker's inbox. After
     /// shutdown: `Done` with an error.
-    fn start(&self, op: Op) -> Started {
-        self.start_for(op, None)
-    }
-    /// The same for the task of `waker` (of a task, so that it may be dropped under a lock): the op counts as polled, and
-    /// the next poll may come when it was woken.
-    fn start_for(&self, op: Op, waker: Option<Waker>) -> Started;
+    fn start(&self, op: Op) -> Started;
+    /// Waits until a descriptor is ready, with one op after the other in `wait`. Ready: make the call (again); it says
+    /// whether there is something. For use under a resource's lock, by [`locked`].
+    fn wait_ready(
+        &self,
+        wait: &mut Option<InFlight>,
+        fd: &Fd,
+        interest: Interest,
+        wakers: &mut Wakers<'_>,
+    ) -> ControlFlow<Poll<io::Result<()>>>;
     /// Asks for an early end of an op, at its home.
     fn cancel(&self, token: Token);
     /// The table of a worker.
@@ -63,9 +68,14 @@ impl<'a> Wakers<'a> {
         Self { waker, spare: None, starved: false }
     }
 
-    /// The task's waker for [`Port::start_for`].
-    pub(crate) fn own(&self) -> Option<Waker> {
-        crate::sched::clone_own(self.waker)
+    /// [`Ops::poll`] with these wakers.
+    pub(crate) fn poll(&mut self, ops: &Ops, token: Token) -> Polled {
+        ops.poll(token, self.waker, &mut self.spare, crate::sched::clone_own)
+    }
+
+    /// [`Ops::renew`] with these wakers.
+    pub(crate) fn renew(&mut self, ops: &Ops, token: Token) -> Renewed {
+        ops.renew(token, self.waker, &mut self.spare, crate::sched::clone_own)
     }
 
     /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task
@@ -113,15 +123,15 @@ impl InFlight {
         Self { token }
     }
 
+    /// The op.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
     /// The completion if it came; else the waker is kept (the latest one wins). After `Ready` the handle is spent.
     /// For use under a resource's lock, by [`locked`].
     pub(crate) fn poll(&self, port: &dyn Port, wakers: &mut Wakers<'_>) -> Polled {
-        port.ops(self.token.worker()).poll(
-            self.token,
-            wakers.waker,
-            &mut wakers.spare,
-            crate::sched::clone_own,
-        )
+        wakers.poll(port.ops(self.token.worker()), self.token)
     }
 
     /// The same where no lock is held.

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::read::{self, ReadSide, Take};
+use super::read::{ReadSide, Take};
 use super::write::{self, WriteSide};
 use crate::io::Port;
 use crate::os::{Fd, Op, Os, SocketOption};
@@ -20,13 +20,13 @@ use crate::sync::Mutex;
 pub(crate) struct Duplex {
     fd: Fd,
     port: Arc<dyn Port>,
-    read: Mutex<ReadSide>,
+    read: ReadSide,
     write: Mutex<WriteSide>,
 }
 
 impl Duplex {
     pub(crate) fn new(fd: Fd, port: Arc<dyn Port>) -> Self {
-        Self { fd, port, read: Mutex::default(), write: Mutex::default() }
+        Self { fd, port, read: ReadSide::default(), write: Mutex::default() }
     }
 
     /// Takes an open descriptor over.
@@ -58,7 +58,7 @@ impl Duplex {
         into: &mut [IoSliceMut<'_>],
         take: Take,
     ) -> Poll<io::Result<usize>> {
-        read::poll(&self.read, &self.port, &self.fd, context, into, take)
+        self.read.poll(self.port.as_ref(), &self.fd, context, into, take)
     }
 
     pub(crate) fn poll_write(
@@ -150,7 +150,7 @@ impl Duplex {
 
 impl Drop for Duplex {
     fn drop(&mut self) {
-        self.read.get_mut().abandon(self.port.as_ref());
+        self.read.abandon(self.port.as_ref());
         self.write.get_mut().release(self.port.as_ref());
     }
 }

@@ -3,19 +3,20 @@
 //! The wait moves nothing, so a stream holds no received bytes and a future that goes away loses none. What the
 //! bytes wait in is the backend's: the kernel's queue, or what a ring received ahead.
 
-use core::ops::ControlFlow;
 use std::io::{self, IoSliceMut};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::io::{InFlight, Polled, Port, Started, Wakers, locked};
-use crate::os::{Fd, Interest, Op};
-use crate::sync::Mutex;
+use crate::io::{InFlight, Port, locked, poll_budget};
+use crate::os::{Fd, Interest};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// The state of the direction.
 #[derive(Debug, Default)]
 pub(super) struct ReadSide {
-    op: Option<InFlight>,
+    /// The last read took all there was, so the next one begins with the wait. A guess: a wait for what is there ends at once.
+    drained: AtomicBool,
+    /// The wait in flight, or the last one.
+    wait: Mutex<Option<InFlight>>,
 }
 
 /// Whether a read takes the bytes away.
@@ -25,75 +26,46 @@ pub(crate) enum Take {
     Peek,
 }
 
-type Step = ControlFlow<Poll<io::Result<usize>>>;
-
-/// A read or peek into the slices.
-pub(super) fn poll(
-    side: &Mutex<ReadSide>,
-    port: &Arc<dyn Port>,
-    fd: &Fd,
-    context: &mut Context<'_>,
-    into: &mut [IoSliceMut<'_>],
-    take: Take,
-) -> Poll<io::Result<usize>> {
-    if into.iter().all(|slice| slice.is_empty()) {
-        return Poll::Ready(Ok(0));
-    }
-    locked(side, context.waker(), |side, wakers| side.step(port.as_ref(), fd, wakers, into, take))
-}
-
 impl ReadSide {
-    fn step(
-        &mut self,
+    /// A read or peek into the slices.
+    pub(super) fn poll(
+        &self,
         port: &dyn Port,
         fd: &Fd,
-        wakers: &mut Wakers<'_>,
+        context: &mut Context<'_>,
         into: &mut [IoSliceMut<'_>],
         take: Take,
-    ) -> Step {
+    ) -> Poll<io::Result<usize>> {
+        let asked: usize = into.iter().map(|slice| slice.len()).sum();
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        // Relaxed: a guess.
+        let mut drained = self.drained.load(Ordering::Relaxed);
+        if drained {
+            self.drained.store(false, Ordering::Relaxed);
+        }
         loop {
-            if let Some(op) = &self.op {
-                match op.poll(port, wakers) {
-                    Polled::Ready(completion) => {
-                        self.op = None;
-                        if let Err(error) = completion.result {
-                            return ControlFlow::Break(Poll::Ready(Err(error)));
-                        }
+            if !drained {
+                ready!(poll_budget(context));
+                if let Some(count) = port.os().try_recv(fd, into, take == Take::Peek)? {
+                    if take == Take::Away && count > 0 && count < asked {
+                        self.drained.store(true, Ordering::Relaxed);
                     }
-                    Polled::Pending => return ControlFlow::Break(Poll::Pending),
-                    Polled::NeedsWaker => return ControlFlow::Continue(()),
+                    return Poll::Ready(Ok(count));
                 }
             }
-            if !wakers.spend() {
-                return ControlFlow::Break(Poll::Pending);
-            }
-            match port.os().try_recv(fd, into, take == Take::Peek) {
-                Ok(Some(count)) => return ControlFlow::Break(Poll::Ready(Ok(count))),
-                Ok(None) => {}
-                Err(error) => return ControlFlow::Break(Poll::Ready(Err(error))),
-            }
-            let (op, own) = (Op::Ready { fd: Arc::clone(fd), interest: Interest::Read }, wakers.own());
-            let waits = own.is_some();
-            match port.start_for(op, own) {
-                Started::Done(completion) => {
-                    if let Err(error) = completion.result {
-                        return ControlFlow::Break(Poll::Ready(Err(error)));
-                    }
-                }
-                Started::InFlight(token) => {
-                    self.op = Some(InFlight::new(token));
-                    if waits {
-                        return ControlFlow::Break(Poll::Pending);
-                    }
-                }
-            }
+            drained = false;
+            ready!(locked(&self.wait, context.waker(), |wait, wakers| {
+                port.wait_ready(wait, fd, Interest::Read, wakers)
+            }))?;
         }
     }
 
     /// Ends the wait in flight, because the stream goes.
     pub(super) fn abandon(&mut self, port: &dyn Port) {
-        if let Some(op) = self.op.take() {
-            drop(op.cancel(port));
+        if let Some(wait) = self.wait.get_mut().take() {
+            drop(wait.cancel(port));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Ops from tasks to drivers: the runtime as `io` sees it.
 
-use core::task::Waker;
+use core::ops::ControlFlow;
+use core::task::Poll;
 use std::io;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use super::context::{Context, with_context};
 use super::core::Core;
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::io::{Ops, Port, Started};
-use crate::os::{Completion, Op, Os, Submitted, Token, Yielded};
+use crate::io::{InFlight, Ops, Polled, Port, Renewed, Started, Wakers};
+use crate::os::{Completion, Fd, Interest, Op, Os, Submitted, Token, Yielded};
 use crate::task;
 use crate::trace::Event;
 
@@ -25,17 +26,77 @@ impl Port for Shared {
         &self.os
     }
 
-    fn start_for(&self, op: Op, waker: Option<Waker>) -> Started {
+    fn start(&self, op: Op) -> Started {
         if self.exit.is_over() {
             return Started::Done(refused());
         }
         with_context(|cx| match self.here(cx) {
-            Some((core, seat)) => self.start_here(core, seat, op, waker),
+            Some((core, seat)) => self.start_here(core, seat, op, self.seat(seat).ops.open()),
             None => {
                 let seat = self.pick_seat();
-                let (token, _) = self.seat(seat).ops.open(waker);
+                let (token, _) = self.seat(seat).ops.open();
                 self.send(seat, Remote::Submit(token, op));
                 Started::InFlight(token)
+            }
+        })
+    }
+
+    fn wait_ready(
+        &self,
+        wait: &mut Option<InFlight>,
+        fd: &Fd,
+        interest: Interest,
+        wakers: &mut Wakers<'_>,
+    ) -> ControlFlow<Poll<io::Result<()>>> {
+        with_context(|cx| {
+            let here = self.here(cx).filter(|_| !self.exit.is_over());
+            loop {
+                let mut slot = None;
+                match (wait.as_ref(), here) {
+                    // The common case: the slot of the last wait, with one look at the table.
+                    (Some(last), Some((_, seat))) if last.token().worker() == seat => {
+                        match wakers.renew(&self.seat(seat).ops, last.token()) {
+                            Renewed::Pending => return ControlFlow::Break(Poll::Pending),
+                            Renewed::NeedsWaker => return ControlFlow::Continue(()),
+                            Renewed::Open(token, first) => slot = Some((token, first)),
+                            Renewed::Closed(Ok(_)) => {}
+                            Renewed::Closed(Err(error)) => {
+                                *wait = None;
+                                return ControlFlow::Break(Poll::Ready(Err(error)));
+                            }
+                        }
+                    }
+                    (Some(last), _) => match last.poll(self, wakers) {
+                        Polled::Pending => return ControlFlow::Break(Poll::Pending),
+                        Polled::NeedsWaker => return ControlFlow::Continue(()),
+                        Polled::Ready(completion) => {
+                            *wait = None;
+                            if let Err(error) = completion.result {
+                                return ControlFlow::Break(Poll::Ready(Err(error)));
+                            }
+                        }
+                    },
+                    (None, _) => {}
+                }
+                let op = Op::Ready { fd: Arc::clone(fd), interest };
+                let renewed = slot.is_some();
+                let started = match here {
+                    Some((core, seat)) => {
+                        let slot = slot.unwrap_or_else(|| self.seat(seat).ops.open());
+                        self.start_here(core, seat, op, slot)
+                    }
+                    None => self.start(op),
+                };
+                match started {
+                    Started::InFlight(token) => *wait = Some(InFlight::new(token)),
+                    Started::Done(completion) => {
+                        *wait = None;
+                        return ControlFlow::Break(Poll::Ready(completion.result.map(|_| ())));
+                    }
+                }
+                if renewed {
+                    return ControlFlow::Break(Poll::Pending);
+                }
             }
         })
     }
@@ -63,9 +124,9 @@ impl Shared {
         Some((cx.core()?, cx.seat?))
     }
 
-    fn start_here(&self, core: &Core, seat: u32, op: Op, waker: Option<Waker>) -> Started {
+    /// Starts an op in an open slot of the calling thread's seat.
+    fn start_here(&self, core: &Core, seat: u32, op: Op, (token, first): (Token, bool)) -> Started {
         let ops = &self.seat(seat).ops;
-        let (token, first) = ops.open(waker);
         let submitted = core.submit.borrow_mut().submit(token, op);
         match submitted {
             Submitted::Done(completion) => {

@@ -50,7 +50,7 @@ impl Seat {
 fn owner_against_takeover() {
     explore(None, || {
         let ops = Ops::new(0);
-        let tokens = [ops.open(None).0, ops.open(None).0];
+        let tokens = [ops.open().0, ops.open().0];
         let ready = UnsafeCell::new(tokens.to_vec());
         let seat = Arc::new(Seat { hold: AtomicU32::new(FREE), ready, ops });
         let peer = thread::spawn({

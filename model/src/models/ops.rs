@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use loom::thread;
 
 use super::explore;
-use crate::ops::{Detached, Ops, Polled};
+use crate::ops::{Detached, Ops, Polled, Renewed};
 use crate::os::{Completion, Token};
 
 /// Counts its wakes, out of loom's sight.
@@ -55,7 +55,7 @@ fn poll_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open(None).0;
+        let token = ops.open().0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
@@ -79,14 +79,14 @@ fn drop_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open(None).0;
+        let token = ops.open().0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
         poll(&ops, token, Waker::noop());
         // Taken by that poll or not: the next op may have the slot by now.
-        let next = ops.open(None).0;
+        let next = ops.open().0;
         if next.slot() != token.slot() {
             match ops.detach(token) {
                 Detached::Done(completion) => assert_eq!(completion.token, token),
@@ -106,18 +106,57 @@ fn late_completion_against_reuse() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open(None).0;
+        let token = ops.open().0;
         ops.close(token);
         let late = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
-        let next = ops.open(None).0;
+        let next = ops.open().0;
         assert_eq!(next.slot(), token.slot());
         assert!(!poll(&ops, next, Waker::noop()), "it got the completion of the op before it");
         late.join().unwrap();
         complete(&ops, next, &payload);
         assert!(poll(&ops, next, Waker::noop()));
         assert_eq!(Arc::strong_count(&payload), 1);
+    });
+}
+
+/// A slot is renewed for wait after wait while its first op completes: each completion wakes its own wait once, and a renewal before
+/// it came keeps the latest waker (S17, S29, L3). Every interleaving.
+#[test]
+fn renewal_against_completion() {
+    explore(None, || {
+        let ops = Arc::new(Ops::new(0));
+        let payload = Arc::new(());
+        let first = ops.open().0;
+        let completing = thread::spawn({
+            let (ops, payload) = (ops.clone(), payload.clone());
+            move || complete(&ops, first, &payload)
+        });
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let renew = |token| ops.renew(token, &waker, &mut Some(waker.clone()), |waker| Some(waker.clone()));
+        let next = match renew(first) {
+            Renewed::Open(next, others) => {
+                assert!(others, "the one before it has resolved");
+                Some(next)
+            }
+            Renewed::Pending => None,
+            other => panic!("{other:?}"),
+        };
+        completing.join().unwrap();
+        let next = next.unwrap_or_else(|| {
+            assert_eq!(woken.count(), 1, "the task of the last poll waits for ever");
+            match renew(first) {
+                Renewed::Open(next, true) => next,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!((next.slot(), ops.in_flight()), (first.slot(), 1));
+        assert_ne!(next, first, "a late completion of the first could be taken for the second's");
+        complete(&ops, next, &payload);
+        assert!(poll(&ops, next, Waker::noop()));
+        assert_eq!((ops.in_flight(), Arc::strong_count(&payload)), (0, 1));
     });
 }

@@ -54,12 +54,19 @@ impl Submitter {
         Self { home, stage: Stage::default(), places: Vec::new(), files, sink }
     }
 
-    fn note(&mut self, token: Token, place: Place) {
+    fn note(&mut self, token: Token, direction: Direction, fd: &Fd) {
         let slot = token.slot() as usize;
         if self.places.len() <= slot {
             self.places.resize_with(slot + 1, || None);
         }
-        self.places[slot] = Some(place);
+        let generation = token.generation();
+        match &mut self.places[slot] {
+            // A wait after the other: the reference count is left alone. The old one keeps the memory, so that the address says who it is.
+            Some(place) if core::ptr::addr_eq(place.socket.as_ptr(), Arc::as_ptr(fd)) => {
+                (place.generation, place.direction) = (generation, direction);
+            }
+            place => *place = Some(Place { generation, direction, socket: Arc::downgrade(fd) }),
+        }
     }
 
     fn place(&mut self, token: Token) -> Option<Place> {
@@ -96,8 +103,7 @@ impl Submit for Submitter {
         let direction = Direction::of(&op);
         let submitted = socket.submit(&self.home, token, op, &mut self.stage);
         if matches!(submitted, Submitted::Pending) {
-            let place = Place { generation: token.generation(), direction, socket: Arc::downgrade(&fd) };
-            self.note(token, place);
+            self.note(token, direction, &fd);
         }
         submitted
     }

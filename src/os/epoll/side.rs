@@ -19,6 +19,8 @@ pub(super) struct Kernel {
     pub(super) fd: RawFd,
     /// With the calls of sockets; else with read and write.
     pub(super) socket: bool,
+    /// Nobody else makes calls on it, so that what a side knows of its readiness is what is known.
+    pub(super) own: bool,
 }
 
 /// The state of one direction. Guarded by its lock, which is held across every call that uses it.
@@ -222,6 +224,8 @@ impl Side {
                 let held = self.ahead.as_ref().map_or(0, |ahead| ahead.held());
                 Some((Ok(held), Yielded::Nothing))
             }
+            // It may come without a reason: whoever makes the call finds out.
+            Op::Ready { .. } if self.armed != Armed::No && kernel.own => Some((Ok(0), Yielded::Nothing)),
             // `ready` is a guess where others than this machine make the calls.
             Op::Ready { interest, .. } => match calls::is_ready(fd, *interest) {
                 Ok(true) => Some((Ok(0), Yielded::Nothing)),

@@ -359,7 +359,7 @@ impl Socket {
 
     /// How to call the kernel.
     pub(super) fn kernel(&self) -> Kernel {
-        Kernel { fd: self.raw(), socket: self.kind != Kind::Other }
+        Kernel { fd: self.raw(), socket: self.kind != Kind::Other, own: self.kind == Kind::Stream }
     }
 
     pub(super) fn side(&self, direction: Direction) -> &Mutex<Side> {

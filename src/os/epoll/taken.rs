@@ -101,7 +101,7 @@ impl Socket {
 
     /// In the home's place: behind what it took comes what the kernel still has.
     fn take_bytes(&self, side: &mut Side, scratch: &mut Vec<u8>) {
-        let Kernel { fd, socket } = self.kernel();
+        let Kernel { fd, socket, .. } = self.kernel();
         match retry(|| calls::recv_vec(fd, socket, scratch, AROUND)) {
             Ok(None) => {}
             Ok(Some(0)) => side.more_ahead().fail(0),
