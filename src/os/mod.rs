@@ -208,6 +208,10 @@ pub trait Reap: Send {
 pub trait Unpark: Send + Sync {
     /// See law 6.
     fn unpark(&self);
+    /// Whether descriptors are registered here, so that ops submitted to other drivers may wait for a look at this one.
+    fn is_home(&self) -> bool {
+        false
+    }
 }
 
 /// How long a look may last.

@@ -185,7 +185,7 @@ impl Drop for Leave<'_, '_> {
             break zero.guests.iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>();
         };
         next.iter().for_each(|guest| guest.knock());
-        if shared.seat(0).anything_outside() {
+        if shared.vacant_seat_waits() {
             shared.see_to_watch();
         }
     }

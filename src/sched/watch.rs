@@ -115,8 +115,13 @@ impl Shared {
         self.workers() - u32::from(!self.seat_zero_is_taken())
     }
 
-    /// Whether seat 0 has nobody on it, but something in flight or armed.
-    fn vacant_seat_waits(&self) -> bool {
-        self.seat(0).anything_outside() && !self.seat_zero_is_taken()
+    /// Whether seat 0 has nobody on it, but something of its own waits there, or may: a descriptor stays at home when its task
+    /// has moved, and its op is in another table then.
+    pub(crate) fn vacant_seat_waits(&self) -> bool {
+        if self.seat_zero_is_taken() {
+            return false;
+        }
+        let zero = self.seat(0);
+        zero.anything_outside() || self.anything_outside() && zero.unpark.is_home()
     }
 }

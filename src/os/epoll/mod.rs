@@ -19,7 +19,9 @@
 //! filled) the kernel's queue, so the call that would say EAGAIN is saved; after an end of stream, an error or
 //! urgent data that inference is off.
 //!
-//! **Home.** A socket is registered in the set of the worker that first had to wait for it and stays there. An op
+//! **Home.** A socket is registered in the set of the worker that first had to wait for it, a connection in the set of its
+//! listener as long as that has not as many as fill a look, and stays there. Few connections spread over all workers would wake each of
+//! them for each of a few messages; together they come in batches, which the others share by stealing. An op
 //! that another worker submits waits in the socket all the same; whoever reaps the home set plays it and collects
 //! its completion, whose token names the table it belongs to. So a socket may be used from anywhere, and a peer
 //! that takes an overdue worker's reap half over serves all of its sockets.

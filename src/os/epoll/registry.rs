@@ -7,6 +7,9 @@ use crate::os::{Descriptor, Fd};
 /// Generations have 28 bits: a key leaves the four highest bits of a kernel's user data free.
 const GENERATIONS: u32 = 0x0fff_ffff;
 
+/// So many sockets fill the looks of one worker: more of them belong with another.
+const CROWD: usize = 256;
+
 /// The registered sockets. A key is an index and the entry's generation, so an event of a socket that has gone finds nobody.
 #[derive(Debug, Default)]
 pub(in crate::os) struct Registry {
@@ -54,6 +57,16 @@ impl Registry {
     /// The socket of a key, if it lives.
     pub(in crate::os) fn get(&mut self, key: u64) -> Option<Fd> {
         self.entry(key)?.socket.as_ref()?.upgrade()
+    }
+
+    /// Whether nobody is registered.
+    pub(in crate::os) fn is_empty(&self) -> bool {
+        self.entries.len() == self.free.len()
+    }
+
+    /// Whether there are as many as one look brings by default.
+    pub(in crate::os) fn is_crowded(&self) -> bool {
+        self.entries.len() - self.free.len() >= CROWD
     }
 
     /// All registrations.

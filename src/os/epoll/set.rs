@@ -122,6 +122,10 @@ impl Home for Set {
         sys::modify(&self.epoll, fd, events(others.with(want)), key)
     }
 
+    fn is_crowded(&self) -> bool {
+        self.registry.lock().is_crowded()
+    }
+
     fn takes(&self, _want: Want) -> bool {
         false
     }
@@ -140,6 +144,10 @@ impl Home for Set {
 impl Unpark for Set {
     fn unpark(&self) {
         sys::signal(&self.event);
+    }
+
+    fn is_home(&self) -> bool {
+        !self.registry.lock().is_empty()
     }
 }
 

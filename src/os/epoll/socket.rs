@@ -13,7 +13,7 @@ use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
 use crate::os::{
     Address, Completion, Descriptor, Fd, Interest, Op, RecvMessage, SendMessage, SocketOption, Submitted,
-    Token,
+    Token, Yielded,
 };
 use crate::sync::Mutex;
 
@@ -48,6 +48,8 @@ struct Registration {
     home: Option<(Arc<dyn Home>, u64)>,
     /// What the home has watched for.
     watched: Wants,
+    /// The home of the listener that it came from.
+    near: Option<Arc<dyn Home>>,
 }
 
 /// What a side wants to be told of.
@@ -83,6 +85,8 @@ pub(in crate::os) trait Home: Send + Sync + fmt::Debug {
     fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
     /// Watches for one thing besides the `others`, anew if that ended.
     fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()>;
+    /// Whether it serves so many sockets that another one would make its looks worth no more.
+    fn is_crowded(&self) -> bool;
     /// Whether it takes what is wanted from the kernel itself, and hands it over (`taken.rs`).
     fn takes(&self, want: Want) -> bool;
     /// Takes nothing more for now; [`Socket::ended`] says when that is so.
@@ -254,7 +258,11 @@ impl Socket {
     }
 
     pub(in crate::os) fn try_accept(&self) -> io::Result<Option<(Fd, Address)>> {
-        self.read.lock().accept(self.raw())
+        let accepted = self.read.lock().accept(self.raw())?;
+        if let Some((connection, _)) = &accepted {
+            self.settle(connection);
+        }
+        Ok(accepted)
     }
 
     /// Plays an op now if it may, else leaves it here until its home has something, which is `home` if there is none yet.
@@ -329,9 +337,15 @@ impl Socket {
     ) {
         let mut side = self.side(direction).lock();
         side.event(bits);
+        let before = out.len();
         side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
         drop(side);
         stage.spent.clear();
+        for completion in &out[before..] {
+            if let Yielded::Accepted(connection, _) = &completion.yielded {
+                self.settle(connection);
+            }
+        }
     }
 
     /// The home set is gone: the next op registers anew. What waited is dropped; the runtime has cancelled all it had.
@@ -376,18 +390,29 @@ impl Socket {
         }
     }
 
-    /// Has the home, or `home` if there is none yet, watch for what a side waits for.
-    pub(super) fn arm(&self, home: Option<&Arc<dyn Home>>, want: Want, this: &Fd) -> io::Result<Armed> {
+    /// Settles a connection that came here near its listener, until it has a home.
+    pub(super) fn settle(&self, connection: &Fd) {
+        let near = self.registration.lock().home.as_ref().map(|(home, _)| Arc::clone(home));
+        if let Ok(connection) = Self::of(connection) {
+            connection.registration.lock().near = near;
+        }
+    }
+
+    /// Has the home, or one for it if there is none yet (`own`, or that of its listener), watch for what a side waits for.
+    pub(super) fn arm(&self, own: Option<&Arc<dyn Home>>, want: Want, this: &Fd) -> io::Result<Armed> {
         let mut registration = self.registration.lock();
-        let takes = match (&registration.home, home) {
+        let takes = match (&registration.home, own) {
             (Some((home, key)), _) => {
                 home.watch(self.raw(), *key, want, registration.watched)?;
                 home.takes(want)
             }
-            (None, Some(home)) => {
+            (None, Some(own)) => {
+                let near = registration.near.take().filter(|near| !near.is_crowded());
+                let home = near.unwrap_or_else(|| Arc::clone(own));
                 let key = home.enter(self.raw(), Arc::downgrade(this), want)?;
-                registration.home = Some((Arc::clone(home), key));
-                home.takes(want)
+                let takes = home.takes(want);
+                registration.home = Some((home, key));
+                takes
             }
             (None, None) => return Err(io::Error::other("the driver of this socket's worker is gone")),
         };

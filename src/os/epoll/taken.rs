@@ -22,6 +22,7 @@ impl Socket {
         stage: &mut Stage,
         out: &mut Vec<Completion>,
     ) {
+        self.settle(&fd);
         self.take_in(|side| side.more_ahead().push_connection(fd, peer), Want::Connections, stage, out);
     }
 
@@ -113,6 +114,7 @@ impl Socket {
     fn take_connection(&self, side: &mut Side) {
         // An error waits for the next accept that asks the kernel itself.
         if let Ok(Some((fd, peer))) = side::accept(self.kernel().fd) {
+            self.settle(&fd);
             side.more_ahead().push_connection(fd, peer);
         }
     }

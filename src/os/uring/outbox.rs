@@ -132,6 +132,10 @@ impl Home for Outbox {
         self.request(Request::Watch { key, fd, want }).or_else(gone)
     }
 
+    fn is_crowded(&self) -> bool {
+        self.registry.lock().is_crowded()
+    }
+
     fn takes(&self, want: Want) -> bool {
         matches!(want, Want::Bytes | Want::Connections)
     }
@@ -160,5 +164,9 @@ impl Sink for Outbox {
 impl Unpark for Outbox {
     fn unpark(&self) {
         calls::signal(&self.event);
+    }
+
+    fn is_home(&self) -> bool {
+        !self.registry.lock().is_empty()
     }
 }

@@ -11,7 +11,7 @@ use pirn::net::TcpListener;
 use pirn::{Backend, Builder, Runtime};
 
 use super::ANY;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, within};
 
 /// Echoes to everybody.
 async fn serve(listener: TcpListener) {
@@ -111,6 +111,46 @@ fn of_a_stuck_worker_on_epoll() {
 fn of_a_stuck_worker_on_io_uring() {
     match Builder::new().workers(2).backend(Backend::Uring).build() {
         Ok(runtime) => run(runtime),
+        Err(error) => println!("not run: {error}"),
+    }
+}
+
+/// The home of a connection is seat 0, whose thread has gone; its task waits on another worker.
+fn vacant(runtime: Runtime) {
+    let (stream, client) = runtime.block_on(async {
+        let listener = TcpListener::bind(ANY).await.expect("bind");
+        let client = connect(listener.local_addr().expect("address"));
+        let (stream, _) = listener.accept().await.expect("accept");
+        // The first wait is here, and ends here.
+        let mut writer = client.try_clone().expect("another descriptor");
+        let writing = pirn::spawn_blocking(move || {
+            thread::sleep(Duration::from_millis(20));
+            writer.write_all(b"1").expect("write");
+        });
+        stream.read_exact(&mut [0]).await.expect("the first byte");
+        writing.await.expect("written");
+        (stream, client)
+    });
+    let echo = runtime.spawn(async move {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.expect("a byte");
+        stream.write_all(&byte).await.expect("write");
+    });
+    // All workers are asleep by now, for as long as they like.
+    thread::sleep(Duration::from_millis(200));
+    trip(&client, 1);
+    within(PATIENCE, move || runtime.block_on(echo)).expect("the task ends");
+}
+
+#[test]
+fn of_a_vacant_seat_on_epoll() {
+    vacant(Builder::new().workers(2).backend(Backend::Epoll).build().expect("epoll"));
+}
+
+#[test]
+fn of_a_vacant_seat_on_io_uring() {
+    match Builder::new().workers(2).backend(Backend::Uring).build() {
+        Ok(runtime) => vacant(runtime),
         Err(error) => println!("not run: {error}"),
     }
 }
