@@ -103,7 +103,7 @@ pub fn heal_one_way(from: &str, to: &str) {
     world.heal_link(first, second);
 }
 
-/// From now on what host `from` sends takes fifty times as long to host `to`, until [`unclog`]. Panics as [`partition`] does.
+/// From now on what host `from` sends takes fifty times as long to host `to`, but no more than 2 s, until [`unclog`]. Panics as [`partition`] does.
 #[track_caller]
 pub fn clog(from: &str, to: &str) {
     let (first, second) = pair(from, to);

@@ -11,6 +11,9 @@ use crate::world::World;
 const LOOPBACK_NS: u64 = 8_000;
 /// How much longer packets of a clogged link take.
 const CLOG: u64 = 50;
+/// What bad luck and a clogged link make a packet take at most: it would have been sent again by then. Longer ones would arrive when
+/// faults have stopped and the program has to get on, and idle workers look after busy ones all the while.
+const LONGEST_NS: u64 = 2_000_000_000;
 /// How long a sender waits before it sends a lost packet again, at first.
 const RESEND_NS: u64 = 200_000_000;
 /// How often a packet is sent again to a host that is down before its connection is given up.
@@ -50,6 +53,7 @@ impl World {
             let link = mix(mix(self.options.entropy, u64::from(from)), u64::from(to));
             latency = latency / 2 * (1 + link % 9);
         }
+        let longest = LONGEST_NS.max(latency * 3);
         if self.net.clogged.iter().any(|&(a, b, _)| (a, b) == (from, to)) {
             latency *= CLOG;
         }
@@ -60,6 +64,7 @@ impl World {
             3 => latency / 2,
             more => latency * [10, 30, 100, 300][more as usize % 4],
         };
+        let delay = delay.min(longest);
         if from == to || loss == 0 {
             return delay;
         }

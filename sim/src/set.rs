@@ -89,13 +89,9 @@ impl Set {
     #[inline]
     pub(crate) fn nth_but(&self, without: &Self, except: u32, mut n: u32) -> Option<u32> {
         for at in 0..self.words.len() {
-            let mut word = self.word(at, without, except);
-            while word != 0 {
-                if n == 0 {
-                    return Some(at as u32 * 64 + word.trailing_zeros());
-                }
-                n -= 1;
-                word &= word - 1;
+            match select(self.word(at, without, except), n) {
+                Ok(bit) => return Some(at as u32 * 64 + bit),
+                Err(ones) => n -= ones,
             }
         }
         None
@@ -140,6 +136,33 @@ impl Set {
     }
 }
 
+/// A one in each byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// The place of the `n`-th lowest one of `word`, or how many ones it has. Without a branch that could be mispredicted (Vigna, 2008): sums of ones up to each byte,
+/// all compared with `n` at once, then halves of the byte.
+#[inline]
+fn select(word: u64, n: u32) -> Result<u32, u32> {
+    let pairs = word - ((word >> 1) & (EACH * 0x55));
+    let fours = (pairs & (EACH * 0x33)) + ((pairs >> 2) & (EACH * 0x33));
+    let sums = ((fours + (fours >> 4)) & (EACH * 0x0f)).wrapping_mul(EACH);
+    let ones = (sums >> 56) as u32;
+    if n >= ones {
+        return Err(ones);
+    }
+    let passed = ((EACH * 0x80) | (EACH * u64::from(n))) - sums;
+    let byte = ((passed >> 7) & EACH).wrapping_mul(EACH) >> 56;
+    let mut at = 8 * byte;
+    let mut left = u64::from(n) - ((sums << 8) >> at & 0xff);
+    for (counts, width) in [(fours, 4), (pairs, 2), (word, 1)] {
+        let ones = counts >> at & ((1 << width) - 1);
+        let beyond = u64::from(left >= ones);
+        left -= ones * beyond;
+        at += width * beyond;
+    }
+    Ok(at as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +193,22 @@ mod tests {
         assert_eq!(seen, list);
         assert!(set.remove(64) && !set.remove(64) && !set.contains(64));
         assert_eq!(set.count(), 5);
+    }
+
+    #[test]
+    fn selected_bits_are_those_of_a_walk() {
+        let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..2_000 {
+            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let word = [word, word & (word >> 7) & (word << 9), u64::MAX, 0, 1 << (round % 64)][round % 5];
+            let ones: Vec<u32> = (0..64).filter(|bit| word >> bit & 1 == 1).collect();
+            for (n, &bit) in (0..).zip(&ones) {
+                assert_eq!(select(word, n), Ok(bit), "{word:#x}");
+            }
+            for beyond in [0, 1, 64, 300] {
+                assert_eq!(select(word, ones.len() as u32 + beyond), Err(ones.len() as u32), "{word:#x}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use pirn_sim::{Preempt, Strategy};
+
 mod pirn_side;
 mod serve;
 mod shuttle_side;
@@ -26,7 +28,8 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some(figures) = measured else {
-        eprintln!("usage: pirn-bench-sim <pirn|shuttle> <points|wakes|echo|echo-os-calls> <seconds>");
+        eprintln!("usage: pirn-bench-sim <pirn|shuttle> <points|wakes> <seconds>");
+        eprintln!("       pirn-bench-sim pirn <switching|staying|echo|echo-os-calls|day> <seconds>");
         return ExitCode::from(2);
     };
     for (name, value) in figures {
@@ -40,10 +43,13 @@ type Figures = Vec<(&'static str, f64)>;
 
 fn measure(side: &str, what: &str, span: Duration) -> Option<Figures> {
     match (side, what) {
+        ("pirn", "switching") => Some(pirn_side::bare(span, Strategy::Uniform, 64)),
+        ("pirn", "staying") => Some(pirn_side::bare(span, Strategy::Stay, 4)),
+        ("pirn", "day") => Some(pirn_side::day()),
         ("pirn", "points") => Some(pirn_side::points(span)),
         ("pirn", "wakes") => Some(pirn_side::wakes(span)),
-        ("pirn", "echo") => Some(pirn_side::echo(span, pirn_sim::Preempt::Everywhere)),
-        ("pirn", "echo-os-calls") => Some(pirn_side::echo(span, pirn_sim::Preempt::OsCalls)),
+        ("pirn", "echo") => Some(pirn_side::echo(span, Preempt::Everywhere)),
+        ("pirn", "echo-os-calls") => Some(pirn_side::echo(span, Preempt::OsCalls)),
         ("shuttle", "points") => Some(shuttle_side::points(span)),
         ("shuttle", "wakes") => Some(shuttle_side::wakes(span)),
         _ => None,

@@ -41,7 +41,7 @@ fn answer() {
 }
 
 /// CPU time of this process in seconds, in the kernel's nanoseconds: the sum over its live threads.
-fn cpu() -> f64 {
+pub(crate) fn cpu() -> f64 {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return f64::NAN };
     let time = |path: std::path::PathBuf| -> Option<f64> {
         std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()

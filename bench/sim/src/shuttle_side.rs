@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicU64 as StdAtomicU64, Ordering as StdOrdering};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shuttle::scheduler::{RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Arc, Mutex};
 
 use crate::Figures;
+use crate::serve::cpu;
 
 /// A random scheduler that counts what it decides.
 struct Counting {
@@ -50,10 +51,10 @@ fn run(span: Duration, program: impl Fn() + Send + Sync + 'static) -> (f64, f64,
         decisions: decisions.clone(),
         switches: switches.clone(),
     };
-    let started = Instant::now();
+    let before = cpu();
     let executions = shuttle::Runner::new(scheduler, config).run(program);
     let count = |counter: StdArc<StdAtomicU64>| counter.load(StdOrdering::Relaxed) as f64;
-    (executions as f64, count(decisions), count(switches), started.elapsed().as_secs_f64())
+    (executions as f64, count(decisions), count(switches), cpu() - before)
 }
 
 /// Three threads that do nothing but atomic operations.
@@ -64,7 +65,7 @@ pub(crate) fn points(span: Duration) -> Figures {
             .map(|_| {
                 let shared = shared.clone();
                 shuttle::thread::spawn(move || {
-                    for _ in 0..10_000 {
+                    for _ in 0..100_000 {
                         shared.fetch_add(1, Ordering::SeqCst);
                     }
                 })
