@@ -134,6 +134,13 @@ impl Builder {
         self
     }
 
+    /// How long a worker goes on with its turn after something was staged in it: then writes that were staged leave, and [`drained`](crate::drained)
+    /// comes, before the next poll. Zero: after the poll that staged. Default: 100 µs.
+    pub fn turn_limit(mut self, limit: Duration) -> Self {
+        self.config.turn_limit = limit;
+        self
+    }
+
     /// What dropping the runtime waits for at most. Default: 5 s.
     pub fn shutdown_limit(mut self, limit: Duration) -> Self {
         self.config.shutdown_limit = limit;

@@ -205,6 +205,20 @@ fn l9_who_gets_up_passes_the_wake_on() {
 }
 
 #[test]
+fn s30_staged_writes_leave_before_a_park() {
+    let staged = |count| {
+        let mut s = Script::new(2);
+        s.ghost(on(0), Ghost::Staged { worker: 0, count: 2 })
+            .ghost(on(0), Ghost::Staged { worker: 0, count });
+        s
+    };
+    staged(0).sleep(0).holds();
+    staged(1).sleep(0).breaks("S30", "staged writes");
+    staged(0).ghost(on(0), Ghost::SeatLeft { worker: 0 }).holds();
+    staged(1).ghost(on(0), Ghost::SeatLeft { worker: 0 }).breaks("S30", "nobody commits them");
+}
+
+#[test]
 fn l14_who_gets_up_leaves_nothing() {
     let left = |place| {
         let mut s = Script::new(2);

@@ -14,7 +14,9 @@
 
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Detached, Ops, Polled, Renewed};
-pub(crate) use self::port::{InFlight, Port, Started, Wakers, current, locked, poll_budget, spend_budget};
+pub(crate) use self::port::{
+    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget,
+};
 
 mod context;
 mod ops;

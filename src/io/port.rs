@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::{Detached, Ops, Polled, Renewed};
@@ -27,8 +27,27 @@ pub(crate) trait Port: Send + Sync {
     ) -> ControlFlow<Poll<io::Result<()>>>;
     /// Asks for an early end of an op, at its home.
     fn cancel(&self, token: Token);
+    /// The turn of the calling thread, if it is a worker of this runtime inside a poll: then a commit will follow.
+    fn turn(&self) -> Option<Turn>;
+    /// Has `what` commit at the end of the turn, on a thread that has one.
+    fn stage(&self, what: Weak<dyn Staged>);
     /// The table of a worker.
     fn ops(&self, worker: u32) -> &Ops;
+}
+
+/// What holds something that leaves at the end of the turn.
+pub(crate) trait Staged: Send + Sync {
+    /// Lets it leave.
+    fn commit(&self, port: &dyn Port);
+}
+
+/// A turn of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Of which.
+    pub(crate) seat: u32,
+    /// How many it had before.
+    pub(crate) number: u64,
 }
 
 /// The port of the current runtime, if there is one.

@@ -11,22 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::read::{ReadSide, Take};
-use super::write::{self, WriteSide};
+use super::write::Writer;
 use crate::io::Port;
 use crate::os::{Fd, Op, Os, SocketOption};
-use crate::sync::Mutex;
 
 /// A descriptor and its two directions.
 pub(crate) struct Duplex {
-    fd: Fd,
     port: Arc<dyn Port>,
     read: ReadSide,
-    write: Mutex<WriteSide>,
+    /// With the descriptor.
+    write: Arc<Writer>,
 }
 
 impl Duplex {
     pub(crate) fn new(fd: Fd, port: Arc<dyn Port>) -> Self {
-        Self { fd, port, read: ReadSide::default(), write: Mutex::default() }
+        Self { port, read: ReadSide::default(), write: Arc::new(Writer::new(fd)) }
     }
 
     /// Takes an open descriptor over.
@@ -37,7 +36,7 @@ impl Duplex {
     }
 
     pub(crate) fn fd(&self) -> &Fd {
-        &self.fd
+        &self.write.fd
     }
 
     pub(crate) fn os(&self) -> &dyn Os {
@@ -45,11 +44,11 @@ impl Duplex {
     }
 
     pub(crate) fn option(&self, option: SocketOption) -> io::Result<SocketOption> {
-        self.os().option(&self.fd, option)
+        self.os().option(self.fd(), option)
     }
 
     pub(crate) fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        self.os().set_option(&self.fd, option)
+        self.os().set_option(self.fd(), option)
     }
 
     pub(crate) fn poll_read(
@@ -58,7 +57,7 @@ impl Duplex {
         into: &mut [IoSliceMut<'_>],
         take: Take,
     ) -> Poll<io::Result<usize>> {
-        self.read.poll(self.port.as_ref(), &self.fd, context, into, take)
+        self.read.poll(self.port.as_ref(), self.fd(), context, into, take)
     }
 
     pub(crate) fn poll_write(
@@ -66,15 +65,19 @@ impl Duplex {
         context: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        write::poll_write(&self.write, &self.port, &self.fd, context, from)
+        self.write.poll_write(self.port.as_ref(), context, from)
     }
 
     pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        write::poll_flush(&self.write, &self.port, context)
+        self.write.poll_flush(self.port.as_ref(), context)
     }
 
     pub(crate) fn poll_shutdown(&self, context: &mut Context<'_>, how: Shutdown) -> Poll<io::Result<()>> {
-        write::poll_shutdown(&self.write, &self.port, &self.fd, context, how)
+        self.write.poll_shutdown(self.port.as_ref(), context, how)
+    }
+
+    pub(crate) fn set_cork(&self, on: bool) {
+        self.write.set_cork(self.port.as_ref(), on);
     }
 
     /// As futures-io wants it: closed by the peer is closed.
@@ -131,7 +134,7 @@ impl Duplex {
 
     pub(crate) async fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how == Shutdown::Read {
-            return self.os().shutdown(&self.fd, how);
+            return self.os().shutdown(self.fd(), how);
         }
         poll_fn(|context| self.poll_shutdown(context, how)).await
     }
@@ -139,8 +142,8 @@ impl Duplex {
     /// Flushes, and gives a descriptor of the same open file.
     pub(crate) async fn release(&self) -> io::Result<OwnedFd> {
         poll_fn(|context| self.poll_flush(context)).await?;
-        match super::connect::wait(self.port.as_ref(), Op::Settle { fd: Arc::clone(&self.fd) }).await? {
-            0 => self.fd.duplicate(),
+        match super::connect::wait(self.port.as_ref(), Op::Settle { fd: Arc::clone(self.fd()) }).await? {
+            0 => self.fd().duplicate(),
             held => Err(io::Error::other(format!(
                 "{held} received bytes were not read and would be lost: read them first"
             ))),
@@ -151,13 +154,13 @@ impl Duplex {
 impl Drop for Duplex {
     fn drop(&mut self) {
         self.read.abandon(self.port.as_ref());
-        self.write.get_mut().release(self.port.as_ref());
+        self.write.release(self.port.as_ref());
     }
 }
 
 impl fmt::Debug for Duplex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fd {}", self.fd.raw())
+        write!(f, "fd {}", self.fd().raw())
     }
 }
 
@@ -328,6 +331,19 @@ macro_rules! writes {
             /// As [`write`](Self::write).
             pub async fn write_all(&self, buffer: &[u8]) -> ::std::io::Result<()> {
                 self.duplex().write_all(buffer).await
+            }
+
+            /// Whether writes are staged: copied, and sent in one call with all others that tasks make on this stream in the
+            /// same turn, when the worker has run what it had to run, or soon. With `false` each write goes to the kernel at
+            /// once, and so does what is staged. Until this is called the stream does it by itself: the first write of a
+            /// turn goes out at once, the others are staged, and if there were others, then the first of the next turn too.
+            ///
+            /// What is staged leaves earlier with [`flush`](Self::flush), with a shutdown, when the stream is dropped, and together with a
+            /// write that makes it more than 16 KiB. If it can't be sent, later writes and flushes say why. Code that blocks
+            /// its thread until the peer has answered has to flush first (or, better, not to block). Outside
+            /// of the workers of the stream's own runtime nothing is staged.
+            pub fn set_cork(&self, on: bool) {
+                self.duplex().set_cork(on);
             }
 
             /// Waits until the kernel has taken all bytes that writes accepted.

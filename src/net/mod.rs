@@ -16,6 +16,10 @@
 //! to the future: bytes that arrive after a read was dropped are what the next read returns, a connection that
 //! arrives after an accept was dropped is what the next accept returns, bytes that a write accepted are sent.
 //!
+//! **Small writes are joined.** The first write of a worker's turn on a stream goes to the kernel, the others leave together at the turn's
+//! end, 100 µs later at most unless one poll takes longer; a stream that keeps writing so has all of them joined. See
+//! [`set_cork`](TcpStream::set_cork), and [`drained`](crate::drained) for the same in programs.
+//!
 //! **Which options are set?** None on streams: TCP_NODELAY is off, as the kernel has it; a request-response
 //! protocol wants [`TcpStream::set_nodelay`]. Listeners get SO_REUSEADDR, as in `std`.
 

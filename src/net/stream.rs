@@ -16,7 +16,7 @@ use crate::os::{Fd, SocketOption};
 /// All methods take `&self`: one task may read while another writes. Where two tasks read (or write) at once, only
 /// the one that asked last is woken.
 ///
-/// A write hands its bytes to the kernel, or, where the kernel takes none, at most 64 KiB of them to a send that
+/// A write hands its bytes to the kernel (or, with others, at the end of the turn: [`set_cork`](Self::set_cork)), or, where the kernel takes none, at most 64 KiB of them to a send that
 /// goes on by itself; the next write waits for that. Its error is reported by every later write, flush and
 /// shutdown. Dropping the stream sends what was accepted, then closes.
 ///

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     /// 50 µs: what it costs to wake a peer (6 µs and more on it, 2 µs here) and to move half of a batch of short polls to
     /// its core and back (1 to 2 µs each).
     pub(crate) share_delay: Duration,
+    /// 100 µs: a few dozen short polls share a call; what was staged before a long one waits for that one only.
+    pub(crate) turn_limit: Duration,
     /// 256: completions collected at most in one look.
     pub(crate) batch: usize,
     /// 5 s: what a dropped runtime waits for started blocking work, sends in flight and polls that go on.
@@ -49,6 +51,7 @@ impl Config {
             recorder: 0,
             watch_interval: Duration::from_micros(250),
             share_delay: Duration::from_micros(50),
+            turn_limit: Duration::from_micros(100),
             batch: 256,
             shutdown_limit: Duration::from_secs(5),
         }

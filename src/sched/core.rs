@@ -1,11 +1,13 @@
 //! What belongs to the thread on a seat alone.
 
 use core::cell::{Cell, RefCell};
+use core::task::Waker;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::share::Offer;
 use super::submit::Remote;
+use crate::io::Staged;
 use crate::os::{Completion, Submit};
 use crate::queue::Owner;
 use crate::sync;
@@ -48,6 +50,14 @@ pub(crate) struct Core {
     /// Pinned tasks of this seat that are not complete.
     pub(crate) pinned: Cell<usize>,
     pub(crate) random: Cell<u64>,
+    /// When the first thing was staged in this turn (ns; 0: nothing was).
+    pub(crate) staged_since: Cell<u64>,
+    /// Who waits for the end of this turn.
+    pub(crate) drained: Cell<Vec<Waker>>,
+    /// Those of the last turn are being woken: what they ask for in their turn waits for the next commit, not for none.
+    pub(crate) waking_drained: Cell<bool>,
+    /// The buffer of commits, kept for its capacity.
+    pub(crate) committing: Cell<Vec<Weak<dyn Staged>>>,
     /// Buffers of looks, kept for their capacity.
     pub(crate) completions: Cell<Vec<Completion>>,
     pub(crate) fired: Cell<super::look::Fired>,

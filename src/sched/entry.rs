@@ -166,6 +166,7 @@ impl Drop for Leave<'_, '_> {
         }
         self.caller.seated.swap(false, Ordering::Relaxed);
         worker.stop_searching();
+        worker.commit();
         worker.drain_remote();
         worker.drain_retired();
         shared.empty_seat(worker.core, worker.seat, 0);

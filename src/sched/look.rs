@@ -130,8 +130,8 @@ pub(crate) fn note_next(seat: u32, wheel: &mut crate::timer::Wheel<Waker>) {
 pub(crate) type Fired = Vec<(Key, Waker)>;
 
 impl Seat {
-    /// Whether this seat's driver or wheel has anything that could become ready.
+    /// Whether this seat's driver or wheel has anything that could become ready, or its commit anything to send.
     pub(crate) fn anything_outside(&self) -> bool {
-        self.ops.in_flight() > 0 || self.armed.get() > 0
+        self.ops.in_flight() > 0 || self.armed.get() > 0 || !self.staging.is_empty()
     }
 }

@@ -7,10 +7,12 @@
 //! 1. every `poll_interval` polls, if any op is in flight or any timer armed, look at the driver and the wheel ([`look`]);
 //!    every `injector_interval` polls, take from the inbox and the injector first;
 //! 2. run tasks: LIFO slot (at most `lifo_limit` in a row), own ring, inbox, a batch of the injector, until there is none;
-//! 3. nothing left: become a searcher (at most half of the workers) and steal half of a victim's ring ([`search`]);
-//! 4. still nothing: fall asleep by the protocol in `sleep/README.md`, recheck if nobody searches any more, then park in
+//! 3. nothing left, or `poll_interval` polls, or something staged for too long: the commit ([`commit`]). Staged writes leave, each stream's in one call;
+//!    who waits for the end of the turn is woken;
+//! 4. nothing left: become a searcher (at most half of the workers) and steal half of a victim's ring ([`search`]);
+//! 5. still nothing: fall asleep by the protocol in `sleep/README.md`, recheck if nobody searches any more, then park in
 //!    the own driver until the next deadline ([`park`]);
-//! 5. an idle worker whose peers are awake parks for a *watch interval* at most, then looks whether a peer has been
+//! 6. an idle worker whose peers are awake parks for a *watch interval* at most, then looks whether a peer has been
 //!    inside one poll for a whole interval, and takes over its driver, wheel and LIFO slot for one look, and offers its ring ([`watch`]).
 //!
 //! Wake rules: a push inside a poll looks at the sleepers at once. A push outside a poll (a look's wakes, a reschedule)
@@ -19,6 +21,7 @@
 //! Who may touch what: [`core::Core`] is for the thread on the seat alone; everything else in [`shared::Seat`] is for all,
 //! behind its own synchronisation. No reference into a `Core`'s cells lives across a call into user code.
 
+pub(crate) use self::commit::poll_commit;
 pub(crate) use self::config::Config;
 pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context, with_pool};
 pub(crate) use self::entry::block_on;
@@ -30,6 +33,7 @@ pub(crate) use self::timers::Armed;
 pub(crate) use self::worker::cancel;
 pub(crate) use crate::task::clone_own;
 
+mod commit;
 mod config;
 mod context;
 mod core;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Weak};
 
+use super::commit::Staging;
 use super::config::Config;
 use super::core::Core;
 use super::entry::Caller;
@@ -78,6 +79,7 @@ pub(crate) struct Seat {
     /// same lock sees it and sends a token.
     pub(crate) parked_until: AtomicU64,
     pub(crate) unpark: Arc<dyn Unpark>,
+    pub(crate) staging: Staging,
     pub(crate) ops: Apart<Ops>,
     /// Written by its worker all the time, read by others now and then.
     pub(crate) pulse: Apart<Pulse>,
@@ -90,6 +92,8 @@ pub(crate) struct Seat {
 pub(crate) struct Pulse {
     /// Grows at the start (to odd) and end (to even) of each poll.
     pub(crate) beat: Counter,
+    /// Commits, so the number of the turn.
+    pub(crate) turns: Counter,
     pub(crate) stats: Stats,
 }
 
@@ -135,6 +139,10 @@ impl Seat {
             ids: (0, 0).into(),
             pinned: 0.into(),
             random: os.entropy().into(),
+            staged_since: 0.into(),
+            drained: Vec::new().into(),
+            waking_drained: false.into(),
+            committing: Vec::new().into(),
             completions: Vec::new().into(),
             fired: Vec::new().into(),
             recorder: recorder.clone(),
@@ -152,6 +160,7 @@ impl Seat {
             armed: Counter::new(0),
             parked_until: AtomicU64::new(0),
             unpark: driver.unpark,
+            staging: Staging::default(),
             ops: Apart::new(Ops::new(number)),
             pulse: Apart::default(),
             recorder,

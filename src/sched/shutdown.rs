@@ -133,6 +133,7 @@ impl Worker<'_> {
     /// Steps 2 to 5 for the worker on this seat.
     pub(crate) fn shut_down(&self) {
         let (shared, workers) = (self.shared, self.shared.workers() as usize);
+        self.commit();
         shared.withdraw_offer(self.core, self.number);
         self.shutdown_phase(1);
         shared.exit.meet(workers, false);

@@ -3,13 +3,13 @@
 use core::ops::ControlFlow;
 use core::task::Poll;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::context::{Context, with_context};
 use super::core::Core;
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::io::{InFlight, Ops, Polled, Port, Renewed, Started, Wakers};
+use crate::io::{InFlight, Ops, Polled, Port, Renewed, Staged, Started, Turn, Wakers};
 use crate::os::{Completion, Fd, Interest, Op, Os, Submitted, Token, Yielded};
 use crate::task;
 use crate::trace::Event;
@@ -110,6 +110,14 @@ impl Port for Shared {
             }
             _ => self.send(token.worker(), Remote::Cancel(token)),
         });
+    }
+
+    fn turn(&self) -> Option<Turn> {
+        self.turn_here()
+    }
+
+    fn stage(&self, what: Weak<dyn Staged>) {
+        self.stage_here(what);
     }
 
     fn ops(&self, worker: u32) -> &Ops {

@@ -75,6 +75,7 @@ impl Worker<'_> {
             if overdue || (peer == 0 && self.shared.vacant_seat_waits()) {
                 self.take_over(peer);
                 self.core.quiet.set(0);
+                self.shared.commit_for(peer);
             }
         }
     }

@@ -70,15 +70,19 @@ impl<'a> Worker<'a> {
                 self.stop_searching();
                 return Left::Done;
             }
-            if count_down(&self.core.until_look, self.shared.config.poll_interval)
-                && self.shared.anything_outside()
-            {
-                self.look();
+            if count_down(&self.core.until_look, self.shared.config.poll_interval) {
+                self.commit();
+                if self.shared.anything_outside() {
+                    self.look();
+                }
             }
             if let Some(task) = self.next_task() {
                 self.run_task(task);
             } else if main.is_woken() {
                 // By a task or itself, on this thread, which sends itself no token.
+                continue;
+            } else if self.commit() {
+                // Who waited for the end of the turn was woken.
                 continue;
             } else if let Some(task) = self.search() {
                 self.run_task(task);
@@ -291,6 +295,7 @@ impl<'a> Worker<'a> {
     pub(crate) fn before_work(&self) {
         let core = self.core;
         self.stop_searching();
+        self.bound_turn();
         self.settle_offer();
         if core.fresh.replace(false) {
             core.quiet.set(0);

@@ -85,6 +85,8 @@ pub enum Ghost {
     BitClear { task: u64 },
     /// The owner of the ring of `worker` keeps it from the others for now, or it was offered again.
     RingKept { worker: u32, kept: bool },
+    /// So many streams hold writes that leave at the commit of `worker`.
+    Staged { worker: u32, count: u32 },
     /// The thread on the seat of `worker` got up: nothing of its own may be left there.
     SeatLeft { worker: u32 },
     /// A poll left its waker with an op that has not resolved.

@@ -180,6 +180,7 @@ impl Checker {
             Ghost::HoldTake { worker, by, .. } => self.hold_take(thread, worker, by)?,
             Ghost::HoldFree { worker, by } => self.hold_free(worker, by)?,
             Ghost::RingKept { worker, kept } => self.workers.change(worker, |seat| seat.kept = kept),
+            Ghost::Staged { worker, count } => self.workers.change(worker, |seat| seat.staged = count),
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,

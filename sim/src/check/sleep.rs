@@ -257,6 +257,12 @@ impl Checker {
                 "although its token was given and not taken: the park must return at once".to_owned(),
             );
         }
+        if seat.staged != 0 {
+            return parks(
+                "S30",
+                format!("with {} streams that hold staged writes: they leave before a park", seat.staged),
+            );
+        }
         if seat.ring != 0 || seat.lifo != 0 {
             let (ring, lifo) = (seat.ring, seat.lifo);
             return parks(

@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) ring_tasks: u32,
     /// Pinned tasks in its inbox, by events.
     pub(super) inbox: u32,
+    /// Streams that hold writes for its commit.
+    pub(super) staged: u32,
     /// Among the sleepers.
     pub(super) joined: bool,
     /// Among the searchers.
@@ -68,6 +70,7 @@ impl Default for Worker {
             lifo: 0,
             ring_tasks: 0,
             inbox: 0,
+            staged: 0,
             joined: false,
             searching: false,
             token: false,
@@ -200,6 +203,9 @@ impl Checker {
                 seat.lifo
             );
             return left("L14", &what);
+        }
+        if seat.staged != 0 {
+            return left("S30", &format!("{} streams with staged writes: nobody commits them", seat.staged));
         }
         if self.ops.holder(worker as usize) == Some(worker) {
             return left("L14", "its driver held: nobody can serve it");

@@ -1,6 +1,7 @@
 //! Sockets and pipes, on live kernels and simulated ones.
 
 mod cancel;
+mod cork;
 mod fd;
 mod harness;
 mod listener;

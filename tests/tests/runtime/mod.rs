@@ -6,6 +6,7 @@
     reason = "handles and wakers are what is tested"
 )]
 
+mod drained;
 mod fairness;
 mod fallback;
 mod quiet;
