@@ -115,7 +115,13 @@ fn run_host(
     threads.insert(cpu::this_thread());
     let (started, used) = (Instant::now(), cpu::used(&threads));
     built();
-    let result = runtime.block_on((host.main)(setting));
+    let mut result = runtime.block_on((host.main)(setting));
+    if let Ok(Report { after, .. }) = &mut result
+        && let Some(after) = after.take()
+        && let Err(message) = after()
+    {
+        result = Err(message);
+    }
     let (elapsed, cpu) = (started.elapsed(), cpu::used(&threads) - used);
     let report = result.map_err(|message| Failure::input(format!("the {} failed: {message}", host.name)))?;
     runtime.shutdown_timeout(Duration::from_secs(5)).map_err(|error| {

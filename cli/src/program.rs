@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_sim::{Faults, Simulation, Strategy, Trace};
+use pirn_sim::{Faults, Returned, Simulation, Strategy, Trace};
 
 use crate::failure::Failure;
-use crate::workloads::{self, Place, Setting, Size, Workload};
+use crate::workloads::{self, Place, Report, Setting, Size, Workload};
 
 /// The names under which a size stands in a trace.
 const WIDTH: &str = "connections";
@@ -30,6 +30,16 @@ impl Default for Schedule {
     }
 }
 
+/// What a host's program does after its main future: the runtime lives until it is asked whether it failed.
+struct Rest(&'static str, Result<Report, String>);
+
+impl Returned for Rest {
+    fn failure(self) -> Option<String> {
+        let rest = self.1.and_then(|report| report.after.map_or(Ok(()), |after| after()));
+        rest.err().map(|message| format!("of the {} failed: {message}", self.0))
+    }
+}
+
 /// The workload of that size, simulated.
 pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Schedule) -> Simulation {
     let mut simulation = Simulation::new(workload.name)
@@ -43,9 +53,7 @@ pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Sch
     for host in workload.hosts {
         simulation = simulation.host(host.name, move || async move {
             let setting = Setting { size, span: Duration::ZERO, measure: false, place: Place::Simulated };
-            if let Err(message) = (host.main)(Arc::new(setting)).await {
-                panic!("the {}: {message}", host.name);
-            }
+            Rest(host.name, (host.main)(Arc::new(setting)).await)
         });
     }
     simulation

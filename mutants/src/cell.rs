@@ -38,7 +38,7 @@ pub(crate) struct Kill {
     pub(crate) message: String,
     /// Schedules of that workload.
     pub(crate) schedules: u64,
-    /// Context switches in the trace that was written, which is the shrunk one where the command line shrinks.
+    /// Context switches in the shrunk trace; none if it was not shrunk.
     pub(crate) switches: Option<u64>,
     /// A fresh process replayed it to the same failure.
     pub(crate) replays: bool,
@@ -51,6 +51,8 @@ pub(crate) struct How<'a> {
     pub(crate) strategy: &'a str,
     pub(crate) seed: u64,
     pub(crate) budget: f64,
+    /// Whether a kill is shrunk.
+    pub(crate) shrinks: bool,
     /// A folder for traces.
     pub(crate) traces: &'a Path,
 }
@@ -101,7 +103,10 @@ fn run(
     if !mutant.get("workers").is_empty() {
         command.args(["--workers", mutant.get("workers")]);
     }
-    command.args(["--shrink-seconds", SHRINK]);
+    match how.shrinks {
+        true => command.args(["--shrink-seconds", SHRINK]),
+        false => command.arg("--no-shrink"),
+    };
     if tso {
         command.arg("--tso");
     }
@@ -192,7 +197,8 @@ fn kill(how: &How<'_>, workload: &str, tso: bool, schedules: u64, text: &str) ->
         let fields = choice.as_array().map_or(&[][..], Vec::as_slice);
         fields.iter().any(|field| matches!(field.as_str(), Some("switch" | "next")))
     };
-    let switches = trace["choices"].as_array().map(|choices| choices.iter().filter(is_switch).count() as u64);
+    let choices = trace["choices"].as_array().filter(|_| how.shrinks);
+    let switches = choices.map(|choices| choices.iter().filter(is_switch).count() as u64);
     let replay = Command::new(how.pirn).arg("replay").arg(&path).stdin(Stdio::null()).output();
     let replays = replay.is_ok_and(|output| output.status.code() == Some(1));
     Ok(Kill { workload: workload.to_owned(), tso, invariant, message, schedules, switches, replays })

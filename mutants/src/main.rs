@@ -40,6 +40,9 @@ struct Args {
     /// Seeds a strategy.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
+    /// Kills of each mutant that are shrunk, the first ones. The traces of the others are replayed as they were found.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    shrinks: u64,
     /// How the next thread is chosen.
     #[arg(long, value_delimiter = ',', default_value = "mix,stay,pct,pos,uniform")]
     strategies: Vec<String>,
@@ -153,7 +156,16 @@ fn measure(args: &Args, tree: &Tree, work: &Path, mutant: &Mutant, state: &mut S
     if !missing.is_empty() {
         let pirn = tree.build().map_err(|error| format!("{}: {error}", mutant.name))?;
         for (strategy, seed) in missing {
-            let how = How { pirn: &pirn, strategy, seed, budget: args.budget, traces: &work.join("traces") };
+            let shrunk =
+                state.cells_of(mutant).filter_map(|cell| cell.kill.as_ref()?.switches).count() as u64;
+            let how = How {
+                pirn: &pirn,
+                strategy,
+                seed,
+                budget: args.budget,
+                shrinks: shrunk < args.shrinks,
+                traces: &work.join("traces"),
+            };
             let cell = cell::explore(mutant, &how)?;
             let found = cell.kill.as_ref().map_or("survived".to_owned(), |kill| {
                 let trace = if kill.replays { "" } else { ", the trace does NOT replay" };

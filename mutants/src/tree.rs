@@ -19,8 +19,8 @@ pub(crate) struct Tree {
 
 /// What a change of these means other results.
 const PARTS: &[&str] = &["src", "sim", "cli", "macros", "Cargo.toml", "Cargo.lock"];
-/// What only the loom and test columns need.
-const EXTRAS: &[&str] = &["model", "tests", "mutants", "README.md"];
+/// What the results do not depend on: module docs, and what only the loom and test columns need.
+const EXTRAS: &[&str] = &["model", "tests", "mutants", "docs", "README.md"];
 
 impl Tree {
     /// Copies what has changed since the last time.
@@ -61,6 +61,7 @@ impl Tree {
             .current_dir(&self.copy)
             .env("CARGO_TARGET_DIR", &self.build)
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("RUSTFLAGS", "-Awarnings")
             .stdin(Stdio::null());
         command

@@ -365,7 +365,8 @@ impl Submit for Handle {
         let world = executor.world();
         let number = self.number;
         let spurious = world.options.spurious;
-        if !world.driver(number).full && world.rarely(Kind::Spurious, 2, spurious / 2) != 0 {
+        // Full stays full until a look makes room.
+        if world.driver(number).full || world.rarely(Kind::Spurious, 2, spurious / 2) != 0 {
             world.driver(number).full = true;
             return Submitted::Full(op);
         }

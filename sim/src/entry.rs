@@ -29,7 +29,8 @@ where
                 .poll_interval(sizes.poll_interval)
                 .injector_interval(sizes.injector_interval)
                 .watch_interval(Duration::from_nanos(sizes.watch_interval_ns))
-                .share_delay(Duration::from_nanos(sizes.share_delay_ns));
+                .share_delay(Duration::from_nanos(sizes.share_delay_ns))
+                .budget(sizes.budget);
         }
         let runtime = builder.build().unwrap_or_else(|error| panic!("the runtime can't be built: {error}"));
         runtime.block_on(program()).failure()

@@ -113,6 +113,13 @@ pub(crate) struct Drawn {
     pub(crate) watch_interval_ns: u64,
     #[serde(default)]
     pub(crate) share_delay_ns: u64,
+    /// Traces that lack it are of the time when it was not drawn.
+    #[serde(default = "usual_budget")]
+    pub(crate) budget: u32,
+}
+
+fn usual_budget() -> u32 {
+    128
 }
 
 /// Everything one execution drew, and the limits it ran under. Stands in the trace header.
@@ -233,6 +240,7 @@ impl Asked {
             injector_interval: rng.one_of(&[2, 3, 5, 31]),
             watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
             share_delay_ns: 0,
+            budget: usual_budget(),
         });
         // A depth-first search is over orders; faults would only make its space larger.
         let without = matches!(walk, Walk::Dfs { .. });
@@ -272,6 +280,7 @@ impl Asked {
         // Drawn last: a seed draws what it drew before there was this.
         if let Some(sizes) = &mut options.sizes {
             sizes.share_delay_ns = rng.one_of(&[0, 0, 20_000, 200_000]);
+            sizes.budget = rng.one_of(&[1, 2, 8, 128]);
         }
         options
     }

@@ -194,6 +194,21 @@ fn l8_a_kept_ring_does_not_wait_behind_a_stuck_poll() {
 }
 
 #[test]
+fn l5_who_parks_has_submitted_what_waited_for_room() {
+    let parks = |again| {
+        let mut s = Script::new(2);
+        s.ghost(on(0), Ghost::OpStalled { worker: 0, stalled: true });
+        if again {
+            s.ghost(on(0), Ghost::OpStalled { worker: 0, stalled: false });
+        }
+        s.fall_asleep(0).park(0, u64::MAX).idle();
+        s
+    };
+    parks(true).holds();
+    parks(false).breaks("L5", "has an op that its driver had no room for");
+}
+
+#[test]
 fn l9_who_gets_up_passes_the_wake_on() {
     let mut s = Script::new(2);
     s.event(on(0), Event::MainPoll { worker: 0, guest: false });

@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::{InFlight, Ops, Polled, Port, Renewed, Staged, Started, Turn, Wakers};
 use crate::os::{Completion, Fd, Interest, Op, Os, Submitted, Token, Yielded};
+use crate::sync::{Ghost, ghost};
 use crate::task;
 use crate::trace::Event;
 
@@ -182,6 +183,9 @@ impl Worker<'_> {
     pub(crate) fn drain_remote(&self) {
         loop {
             let stalled = self.core.stalled.borrow_mut().pop_front();
+            if stalled.is_some() {
+                ghost(|| Ghost::OpStalled { worker: self.number, stalled: false });
+            }
             let Some(remote) = stalled.or_else(|| self.seat.remote.pop(|_| ())) else { return };
             let (token, op) = match remote {
                 Remote::Cancel(token) => {
@@ -194,6 +198,7 @@ impl Worker<'_> {
             if let Submitted::Full(op) = submitted {
                 // Law 7. The token keeps the worker from blocking; its next look makes room.
                 self.core.stalled.borrow_mut().push_front(Remote::Submit(token, op));
+                ghost(|| Ghost::OpStalled { worker: self.number, stalled: true });
                 self.shared.give_token(self.number);
                 return;
             }

@@ -87,6 +87,8 @@ pub enum Ghost {
     RingKept { worker: u32, kept: bool },
     /// So many streams hold writes that leave at the commit of `worker`.
     Staged { worker: u32, count: u32 },
+    /// A worker's driver has no room for an op, which waits in its seat; or that op is tried again.
+    OpStalled { worker: u32, stalled: bool },
     /// The thread on the seat of `worker` got up: nothing of its own may be left there.
     SeatLeft { worker: u32 },
     /// A poll left its waker with an op that has not resolved.

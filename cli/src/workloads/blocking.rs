@@ -1,13 +1,14 @@
 //! Blocking: work on the blocking pool, awaited, abandoned, panicking.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Host, Random, Report, Setting, Size, Workload, check, finished};
 
 pub(crate) const WORKLOAD: Workload = Workload {
     name: "blocking",
-    about: "work on the blocking pool: awaited, abandoned, panicking, waking tasks",
+    about: "work on the blocking pool: awaited, abandoned, panicking, waking tasks, waiting for one another",
     unit: "jobs",
     latency: "",
     hosts: &[Host { name: "main", main: |setting| Box::pin(main(setting)) }],
@@ -31,7 +32,7 @@ async fn user(setting: Arc<Setting>, number: u32) -> Result<Report, String> {
     let mut clock = setting.clock();
     while clock.again() {
         report.count += 1;
-        match random.below(4) {
+        match random.below(5) {
             0 => pirn::spawn_blocking(move || number).detach(),
             1 => {
                 let job = pirn::spawn_blocking(|| std::panic::resume_unwind(Box::new(7_u8)));
@@ -44,6 +45,21 @@ async fn user(setting: Arc<Setting>, number: u32) -> Result<Report, String> {
             2 => {
                 let job = pirn::spawn_blocking(|| std::thread::sleep(Duration::from_micros(200)));
                 finished(job).await?;
+            }
+            3 => {
+                // One call waits for another: a queue behind a thread that is busy would never end.
+                let begun = Arc::new(AtomicBool::new(false));
+                let other = begun.clone();
+                let waits = pirn::spawn_blocking(move || {
+                    (0..1_000).any(|_| {
+                        std::thread::sleep(Duration::from_micros(500));
+                        begun.load(Ordering::Relaxed)
+                    })
+                });
+                let begins = pirn::spawn_blocking(move || other.store(true, Ordering::Relaxed));
+                let seen = finished(waits).await?;
+                check(seen, || "a call waited half a second for another one to begin".to_owned())?;
+                finished(begins).await?;
             }
             _ => {
                 let handle = pirn::Handle::current();

@@ -13,6 +13,7 @@ use pirn::time::Instant;
 
 mod accepts;
 mod blocking;
+mod callers;
 mod cancel;
 mod echo;
 mod files;
@@ -22,6 +23,7 @@ mod local;
 mod mailbox;
 mod pingpong;
 mod remote;
+mod sets;
 mod shutdown;
 mod spawn;
 mod spin;
@@ -140,7 +142,7 @@ impl Setting {
 
     /// An empty report.
     pub(crate) fn report(&self) -> Report {
-        Report { count: 0, latencies: self.measure.then(histogram) }
+        Report { count: 0, latencies: self.measure.then(histogram), after: None }
     }
 }
 
@@ -165,13 +167,17 @@ impl Clock {
     }
 }
 
+/// What a program does on its host's first thread after its main future, while the runtime is still there.
+pub(crate) type After = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
 /// What a host did.
-#[derive(Debug)]
 pub(crate) struct Report {
     /// Messages, tasks, timers: see [`Workload::unit`].
     pub(crate) count: u64,
     /// Latencies in nanoseconds, if they were asked for.
     pub(crate) latencies: Option<Histogram<u64>>,
+    /// What is left to do without a main future.
+    pub(crate) after: Option<After>,
 }
 
 impl Report {
@@ -239,6 +245,8 @@ pub(crate) const ALL: &[&Workload] = &[
     &cancel::WORKLOAD,
     &local::WORKLOAD,
     &blocking::WORKLOAD,
+    &callers::WORKLOAD,
+    &sets::WORKLOAD,
     &hog::WORKLOAD,
     &stuck::WORKLOAD,
     &streams::WORKLOAD,

@@ -120,8 +120,12 @@ async fn talk(setting: Arc<Setting>, number: u32) -> Result<(), String> {
     let all = setting.size.bytes as usize;
     stream.write_all(&[u8::from(abrupt(number))]).await.map_err(failed)?;
     if abrupt(number) {
-        let bytes: Vec<u8> = (0..all / 2).map(pattern).collect();
-        let _ = stream.write(&bytes).await;
+        // The second write may be one that the kernel has no room for: accepted, and on its way when the stream goes.
+        let (bytes, mut sent): (Vec<u8>, _) = ((0..2 * all).map(pattern).collect(), 0);
+        for _ in 0..2 {
+            let Ok(n) = stream.write(&bytes[sent..]).await else { break };
+            sent += n;
+        }
         return Ok(());
     }
     send(&stream, all).await.map_err(failed)?;

@@ -114,6 +114,12 @@ impl Checker {
             if seat.searching {
                 return asleep("L13", "still counts as a searcher");
             }
+            if seat.stalled {
+                return asleep(
+                    "L5",
+                    "has an op that its driver had no room for and that it has not submitted",
+                );
+            }
             if seat.inbox != 0 {
                 return asleep("L1", &format!("has {} tasks in its inbox", seat.inbox));
             }

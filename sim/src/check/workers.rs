@@ -46,6 +46,8 @@ pub(super) struct Worker {
     pub(super) owed: u32,
     /// Between `ParkBegin` and `ParkEnd`.
     pub(super) park: Option<Parked>,
+    /// An op waits in its seat because its driver had no room.
+    pub(super) stalled: bool,
     /// The shutdown phase it reached.
     pub(super) phase: u8,
     /// When it reached phase 2.
@@ -76,6 +78,7 @@ impl Default for Worker {
             token: false,
             owed: 0,
             park: None,
+            stalled: false,
             phase: 0,
             cleaned: 0,
             left: false,
