@@ -94,11 +94,11 @@ impl Worker<'_> {
         self.core.completions.set(found);
     }
 
-    /// Fires what is due on the wheel of `seat`.
-    pub(crate) fn fire(&self, seat: u32) {
+    /// Fires what is due on the wheel of `seat`. Whether anything was.
+    pub(crate) fn fire(&self, seat: u32) -> bool {
         let other = self.shared.seat(seat);
         if other.armed.get() == 0 {
-            return;
+            return false;
         }
         let now = self.shared.os.now().as_nanos();
         self.core.emit(Event::Clock { now });
@@ -114,10 +114,12 @@ impl Worker<'_> {
             }
             note_next(seat, &mut wheel);
         }
+        let any = !fired.is_empty();
         for (_, waker) in fired.drain(..) {
             task::wake_contained(waker);
         }
         self.core.fired.set(fired);
+        any
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
 //! for the whole interval. Its driver is polled once without waiting, its wheel advanced, its LIFO slot emptied; all
-//! that wakes goes to the looker's ring. A vacant seat 0 counts as overdue.
+//! that wakes goes to the looker's ring. A vacant seat 0 counts as overdue; while looks at it find nothing they are up to 4 ms apart.
 //! `model/src/models/watch.rs` checks that nobody relies on a watch that nobody keeps.
 //!
 //! Rejected: one watcher by election (its hand-over wakes a sleeper at every turn of an almost idle runtime); nested
@@ -24,6 +24,8 @@ use crate::trace::{Event, Place};
 
 /// Looks in a row, each twice as far away as the one before, after which an all-asleep runtime is left alone: 250 µs to 16 ms.
 const QUIET_LIMIT: u32 = 7;
+/// The same for looks at a vacant seat 0, which go on: 4 ms apart. (Its timers have looks of their own.)
+const VACANT_LIMIT: u32 = 4;
 
 impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
@@ -51,10 +53,15 @@ impl Worker<'_> {
             shared.watching.fetch_add(1, Ordering::Relaxed);
         }
         // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two intervals.
-        let doubled = if all_asleep { quiet.min(QUIET_LIMIT) } else { 0 };
+        let vacant = all_asleep && shared.vacant_seat_waits();
+        let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
+        let doubled = if all_asleep { quiet.min(limit) } else { 0 };
         let interval = shared.config.watch_interval * (parked.max(1) << doubled);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
+        if vacant && let Some(timer) = shared.seat(0).wheel.lock().next() {
+            look_at = look_at.min(timer);
+        }
         if self.core.look_at.get() != 0 {
             look_at = look_at.min(self.core.look_at.get());
         }
@@ -72,35 +79,39 @@ impl Worker<'_> {
             let beat = self.shared.seat(peer).pulse.beat.get();
             let seen = core::mem::replace(&mut self.core.beats.borrow_mut()[peer as usize], beat);
             let overdue = beat % 2 == 1 && beat == seen;
-            if overdue || (peer == 0 && self.shared.vacant_seat_waits()) {
-                self.take_over(peer);
-                self.core.quiet.set(0);
+            let vacant = peer == 0 && self.shared.vacant_seat_waits();
+            if overdue || vacant {
+                let found = self.take_over(peer);
+                if overdue || found {
+                    self.core.quiet.set(0);
+                }
                 self.shared.commit_for(peer);
             }
         }
     }
 
-    /// One look at what an overdue worker cannot serve.
-    fn take_over(&self, victim: u32) {
+    /// One look at what an overdue worker cannot serve. Whether it found anything.
+    fn take_over(&self, victim: u32) -> bool {
         // Relaxed: what this misses the next look finds.
         if self.shared.seat(victim).kept.load(Ordering::Relaxed) {
             self.shared.offer_for(victim);
         }
         if !self.shared.try_hold(victim, self.number, false) {
-            return;
+            return false;
         }
         self.seat.pulse.stats.takeovers.add(1);
         self.core.emit(Event::Takeover { victim: victim as u16, by: self.number });
         let found = self.reap(victim, Wait::No);
         self.shared.let_go(victim, self.number);
+        let completed = !found.is_empty();
         self.dispatch(found);
-        self.fire(victim);
-        if let Some(task) = self.shared.seat(victim).lifo.take() {
-            let (worker, by) = (victim as u16, self.number);
-            self.core.emit(Event::Dequeue { task: task.id(), place: Place::Lifo, worker, by });
-            debt(Debt::Push, 1);
-            self.shared.push_ring(self.core, self.number, task, false);
-        }
+        let fired = self.fire(victim);
+        let Some(task) = self.shared.seat(victim).lifo.take() else { return completed || fired };
+        let (worker, by) = (victim as u16, self.number);
+        self.core.emit(Event::Dequeue { task: task.id(), place: Place::Lifo, worker, by });
+        debt(Debt::Push, 1);
+        self.shared.push_ring(self.core, self.number, task, false);
+        true
     }
 }
 

@@ -136,8 +136,13 @@ fn vacant(runtime: Runtime) {
         stream.read_exact(&mut byte).await.expect("a byte");
         stream.write_all(&byte).await.expect("write");
     });
-    // All workers are asleep by now, for as long as they like.
+    // All workers are asleep by now, and look at the seat every few milliseconds.
     thread::sleep(Duration::from_millis(200));
+    let looks = || runtime.handle().metrics().workers.iter().map(|worker| worker.looks).sum::<u64>();
+    let before = looks();
+    thread::sleep(Duration::from_millis(200));
+    let made = looks() - before;
+    assert!(made < 300, "{made} looks in 200 ms in which nothing happened");
     trip(&client, 1);
     within(PATIENCE, move || runtime.block_on(echo)).expect("the task ends");
 }
