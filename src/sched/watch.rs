@@ -3,7 +3,7 @@
 //! A worker that parks while a peer is awake, and there is anything a peer could keep waiting (an op in flight, a timer
 //! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
-//! When all sleep it doubles each time, and after [`QUIET_LIMIT`] looks the worker
+//! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
 //! parks without limit. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
 //! to serve) and finds it zero wakes a sleeper.
 //!
@@ -79,6 +79,10 @@ impl Worker<'_> {
             let beat = self.shared.seat(peer).pulse.beat.get();
             let seen = core::mem::replace(&mut self.core.beats.borrow_mut()[peer as usize], beat);
             let overdue = beat % 2 == 1 && beat == seen;
+            if beat != seen {
+                // It ran: its next poll may be a long one, and it tells nobody.
+                self.core.quiet.set(0);
+            }
             let vacant = peer == 0 && self.shared.vacant_seat_waits();
             if overdue || vacant {
                 let found = self.take_over(peer);

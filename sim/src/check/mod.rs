@@ -181,7 +181,9 @@ impl Checker {
             Ghost::HoldFree { worker, by } => self.hold_free(worker, by)?,
             Ghost::RingKept { worker, kept } => self.workers.change(worker, |seat| seat.kept = kept),
             Ghost::Staged { worker, count } => self.workers.change(worker, |seat| seat.staged = count),
-            Ghost::OpStalled { worker, stalled } => self.workers.change(worker, |seat| seat.stalled = stalled),
+            Ghost::OpStalled { worker, stalled } => {
+                self.workers.change(worker, |seat| seat.stalled = stalled)
+            }
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,

@@ -159,3 +159,28 @@ fn of_a_vacant_seat_on_io_uring() {
         Err(error) => println!("not run: {error}"),
     }
 }
+
+/// A peer that runs now and then, and sleeps in between, is looked after all the time: its next poll may be a long one.
+#[test]
+fn the_idle_watch_a_peer_that_comes_and_goes() {
+    let runtime = Builder::new().workers(2).build().expect("a runtime");
+    let looks = |worker: usize| runtime.handle().metrics().workers[worker].looks;
+    let (idle, own) = runtime.block_on(async {
+        pirn::time::sleep(Duration::from_millis(50)).await;
+        let before = (looks(1), looks(0));
+        for _ in 0..10 {
+            // The idle one has something to do, and begins anew to wait for longer and longer.
+            let task = pirn::spawn(async {});
+            let start = Instant::now();
+            while !task.is_finished() && start.elapsed() < PATIENCE {
+                std::hint::spin_loop();
+            }
+            for _ in 0..25 {
+                pirn::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        (looks(1) - before.0, looks(0) - before.1)
+    });
+    assert!(own >= 100, "the main future slept in its own worker: {own} looks");
+    assert!(idle >= own / 4, "{idle} looks of the idle worker beside {own} of the one that ran");
+}
