@@ -176,9 +176,15 @@ fn dropped_stream_sends_what_was_accepted() {
 fn failed_send_is_reported_again_and_again() {
     everywhere("failed_send_is_reported_again_and_again", async || {
         let (client, server) = narrow_pair().await?;
-        // Until a send is in flight, which the reset will fail.
-        while let Some(count) = super::cancel::once(client.write(&[7; 50_000])).await {
-            count?;
+        // Until a send is in flight that what the way still held makes no room for: the reset will fail it.
+        loop {
+            while let Some(count) = super::cancel::once(client.write(&[7; 50_000])).await {
+                count?;
+            }
+            pirn::time::sleep(Duration::from_millis(50)).await;
+            if super::cancel::once(client.flush()).await.is_none() {
+                break;
+            }
         }
         drop(server);
         let failed = |error: io::Error| {
