@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pirn_sim::{Faults, Shard, Strategy};
+use pirn_sim::{Faults, Kernel, Shard, Strategy};
 
 use crate::workloads::{self, Workload};
 
@@ -108,6 +108,10 @@ pub(crate) struct Explore {
     /// Simulate store buffers in every schedule.
     #[arg(long)]
     pub(crate) tso: bool,
+    /// What the simulated hosts run on: `epoll` and `uring` are Pirn's own drivers over simulated system calls, `ops` plays
+    /// the ops of the runtime without one; `drawn` takes one of these by the seed.
+    #[arg(long, value_name = "NAME", default_value = "ops")]
+    pub(crate) kernel: Kernel,
     /// Workers of each host, drawn from the seed: a number or a range.
     #[arg(long, value_name = "A-B", default_value = "1-4", value_parser = worker_range)]
     pub(crate) workers: RangeInclusive<usize>,

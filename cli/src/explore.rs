@@ -46,6 +46,7 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         strategy: args.strategy,
         faults: args.faults.clone(),
         tso: if args.tso { Tso::On } else { Tso::Off },
+        kernel: args.kernel,
     };
     let simulation = program::simulation(workload, size, &schedule);
     let sweep = Explore {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_sim::{Faults, Returned, Simulation, Strategy, Trace};
+use pirn_sim::{Faults, Kernel, Returned, Simulation, Strategy, Trace};
 
 use crate::failure::Failure;
 use crate::workloads::{self, Place, Report, Setting, Size, Workload};
@@ -22,11 +22,18 @@ pub(crate) struct Schedule {
     pub(crate) strategy: Strategy,
     pub(crate) faults: Faults,
     pub(crate) tso: pirn_sim::Tso,
+    pub(crate) kernel: Kernel,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { workers: 1..=4, strategy: Strategy::Mix, faults: Faults::default(), tso: pirn_sim::Tso::Half }
+        Self {
+            workers: 1..=4,
+            strategy: Strategy::Mix,
+            faults: Faults::default(),
+            tso: pirn_sim::Tso::Half,
+            kernel: Kernel::Ops,
+        }
     }
 }
 
@@ -49,7 +56,8 @@ pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Sch
         .workers(schedule.workers.clone())
         .strategy(schedule.strategy)
         .faults(schedule.faults.clone())
-        .tso(schedule.tso);
+        .tso(schedule.tso)
+        .kernel(schedule.kernel);
     for host in workload.hosts {
         simulation = simulation.host(host.name, move || async move {
             let setting = Setting { size, span: Duration::ZERO, measure: false, place: Place::Simulated };

@@ -16,6 +16,10 @@ pub(crate) enum Due {
     Packet(u32),
     /// A file op comes to its end.
     File(OpRef),
+    /// A timerfd rings, if it was not set anew.
+    Timer { file: u32, setting: u64 },
+    /// A timeout of a ring.
+    Request { ring: u32, request: u32, serial: u64 },
     /// A drawn partition ends; one-way or not.
     Heal(u32, u32, bool),
     /// A drawn clog ends.
@@ -176,6 +180,10 @@ impl World {
                 Due::File(op) => {
                     self.file_op_ends(op);
                     anything = true;
+                }
+                Due::Timer { file, setting } => anything |= self.timer_rings(file, setting),
+                Due::Request { ring, request, serial } => {
+                    anything |= self.request_is_over(ring, request, serial);
                 }
                 Due::Unclog(a, b) => self.end_clog(a, b),
                 Due::Tick => self.tick(),

@@ -17,6 +17,7 @@ use crate::check::Violation;
 use crate::choice::Kind;
 use crate::clock::Due;
 use crate::disk::Outcome;
+use crate::kernel::InFlight;
 use crate::net::{Errno, OpRef};
 use crate::os::{SimFd, socket_of};
 use crate::thread::{Executor, here};
@@ -28,8 +29,8 @@ mod laws;
 /// One driver.
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
-    host: u32,
-    worker: u32,
+    pub(crate) host: u32,
+    pub(crate) worker: u32,
     /// Its host crashed.
     dead: bool,
     batch: usize,
@@ -47,6 +48,8 @@ pub(crate) struct Driver {
     /// The thread inside a look, and whether it is blocked.
     looking: Option<u32>,
     blocked: bool,
+    /// Ops inside a driver of Pirn's own.
+    pub(crate) in_flight: Vec<InFlight>,
     /// The queue was full at the last submission: the next look empties it.
     full: bool,
 }
@@ -78,12 +81,42 @@ impl Driver {
         if self.host == host {
             self.dead = true;
             self.due.clear();
+            self.in_flight.clear();
         }
+    }
+
+    /// The thread inside a look.
+    pub(crate) fn looking(&self) -> Option<u32> {
+        self.looking
+    }
+
+    pub(crate) fn stop_looking(&mut self) {
+        self.looking = None;
+    }
+
+    /// That thread waits, and may be interrupted.
+    pub(crate) fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// Whether something is due that the next look finds.
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether an op with this token is in flight.
+    pub(crate) fn has_in_flight(&self, token: Token) -> bool {
+        self.in_flight.iter().any(|op| op.token == token) || self.has_file_op(token)
+    }
+
+    /// The same of ops that the world plays.
+    pub(crate) fn has_file_op(&self, token: Token) -> bool {
+        self.ops.iter().any(|slot| slot.op.is_some() && slot.token == token)
     }
 }
 
 impl World {
-    fn driver(&mut self, driver: u32) -> &mut Driver {
+    pub(crate) fn driver(&mut self, driver: u32) -> &mut Driver {
         &mut self.drivers[driver as usize]
     }
 
@@ -143,7 +176,7 @@ impl World {
     }
 
     /// Starts a file op: done at once, or under way until its time has come.
-    fn start_file(&mut self, driver: u32, token: Token, mut op: FileOp) -> Submitted {
+    pub(crate) fn start_file(&mut self, driver: u32, token: Token, mut op: FileOp) -> Submitted {
         let hot = self.file_op_is_hot(&op);
         let otherwise = self.options.spurious > 0 && self.rarely(Kind::Inline, 2, 100) != 0;
         if hot != otherwise {
@@ -243,10 +276,15 @@ impl World {
         Played::Done(Completion { token, result: result.map_err(io::Error::from_raw_os_error), yielded })
     }
 
-    /// Plays what is due; appends completions. The ops that ended are returned for dropping, because their descriptors may close.
-    fn collect(&mut self, driver: u32, out: &mut Vec<Completion>, ended: &mut Vec<Op>) {
-        let batch = self.driver(driver).batch.max(1);
-        let mut left = self.driver(driver).due.len().min(batch);
+    /// Plays what is due, `room` ops at most; appends completions. The ops that ended are returned for dropping, because their descriptors may close.
+    pub(crate) fn collect(
+        &mut self,
+        driver: u32,
+        room: usize,
+        out: &mut Vec<Completion>,
+        ended: &mut Vec<Op>,
+    ) {
+        let mut left = self.driver(driver).due.len().min(room);
         if left > 1 {
             left -= self.rarely(Kind::Count, left as u32, self.options.spurious) as usize;
         }
@@ -294,7 +332,7 @@ impl World {
         }
     }
 
-    fn violates(&mut self, invariant: &'static str, driver: u32, message: String) {
+    pub(crate) fn violates(&mut self, invariant: &'static str, driver: u32, message: String) {
         let worker = self.driver(driver).worker;
         self.violated(Violation::new(invariant, message).worker(worker));
     }
@@ -302,25 +340,30 @@ impl World {
 
 /// Makes a driver for a worker of the calling thread's host.
 pub(crate) fn driver(config: &DriverConfig) -> DriverParts {
+    let handle = register(config);
+    DriverParts { submit: Box::new(handle), reap: Box::new(Looker(handle)), unpark: Arc::new(handle) }
+}
+
+/// The record of a driver.
+pub(crate) fn register(config: &DriverConfig) -> Handle {
     let executor = here("Os::driver");
     executor.os_point();
     let world = executor.world();
     let (run, number) = (world.run, world.drivers.len() as u32);
     let host = world.my_host();
     world.drivers.push(Driver { host, worker: config.worker, batch: config.batch, ..Driver::default() });
-    let handle = Handle { run, number };
-    DriverParts { submit: Box::new(handle), reap: Box::new(Looker(handle)), unpark: Arc::new(handle) }
+    Handle { run, number }
 }
 
 /// All three parts of a driver.
 #[derive(Clone, Copy, Debug)]
-struct Handle {
+pub(crate) struct Handle {
     run: u64,
-    number: u32,
+    pub(crate) number: u32,
 }
 
 impl Handle {
-    fn here(self, what: &str) -> &'static Executor {
+    pub(crate) fn here(self, what: &str) -> &'static Executor {
         let executor = here(what);
         assert!(
             executor.world().run == self.run,
@@ -364,10 +407,7 @@ impl Submit for Handle {
         executor.os_point();
         let world = executor.world();
         let number = self.number;
-        let spurious = world.options.spurious;
-        // Full stays full until a look makes room.
-        if world.driver(number).full || world.rarely(Kind::Spurious, 2, spurious / 2) != 0 {
-            world.driver(number).full = true;
+        if world.refuses_for_now(number) {
             return Submitted::Full(op);
         }
         world.check_submit(number, token);
@@ -419,7 +459,8 @@ impl Submit for Handle {
         let number = self.number;
         let found =
             world.driver(number).ops.iter_mut().position(|slot| slot.op.is_some() && slot.token == token);
-        world.check_cancel(number, token, found);
+        let send = found.map(|slot| matches!(world.driver(number).ops[slot].op, Some(Op::Send { .. })));
+        world.check_cancel(number, token, send);
         executor.settle();
         let Some(slot) = found else { return };
         let due = world.driver(number).ops[slot].due;
@@ -447,14 +488,43 @@ struct Looker(Handle);
 
 impl Drop for Looker {
     fn drop(&mut self) {
-        let Some(executor) = crate::thread::current().filter(|executor| executor.world().run == self.0.run)
+        self.0.drop_driver();
+    }
+}
+
+impl Handle {
+    /// The driver goes, and what it holds.
+    pub(crate) fn drop_driver(self) {
+        let Some(executor) = crate::thread::current().filter(|executor| executor.world().run == self.run)
         else {
             return;
         };
-        let driver = executor.world().driver(self.0.number);
+        let driver = executor.world().driver(self.number);
         driver.due.clear();
+        driver.in_flight.clear();
         let left: Vec<_> = driver.ops.iter_mut().map(|slot| (slot.op.take(), slot.outcome.take())).collect();
         drop(left);
+    }
+}
+
+impl World {
+    /// Whether a driver's queue is full, for a change: the next look empties it.
+    pub(crate) fn refuses_for_now(&mut self, number: u32) -> bool {
+        // Full stays full until a look makes room.
+        let full = self.driver(number).full || self.rarely(Kind::Spurious, 2, self.options.spurious / 2) != 0;
+        self.driver(number).full = full;
+        full
+    }
+
+    /// The running thread looks at a driver.
+    pub(crate) fn enters_look(&mut self, number: u32) {
+        let me = self.current;
+        if let Some(other) = self.driver(number).looking {
+            let message = format!("thread {me} looks at a driver inside which thread {other} is looking");
+            self.violates("S13", number, message);
+        }
+        self.driver(number).looking = Some(me);
+        self.driver(number).full = false;
     }
 }
 
@@ -468,15 +538,8 @@ impl Reap for Looker {
         let executor = self.0.here("Reap::poll");
         executor.os_point();
         let number = self.0.number;
-        let world = executor.world();
-        let me = world.current;
-        if let Some(other) = world.driver(number).looking {
-            let message = format!("thread {me} looks at a driver inside which thread {other} is looking");
-            world.violates("S13", number, message);
-            executor.stop();
-        }
-        world.driver(number).looking = Some(me);
-        world.driver(number).full = false;
+        executor.world().enters_look(number);
+        executor.settle();
         let mut ended = Vec::new();
         self.0.look(executor, wait, out, &mut ended);
         executor.world().driver(number).looking = None;
@@ -492,7 +555,8 @@ impl Handle {
         let before = out.len();
         loop {
             let world = executor.world();
-            world.collect(number, out, ended);
+            let room = world.driver(number).batch.max(1);
+            world.collect(number, room, out, ended);
             let unparked = std::mem::take(&mut world.driver(number).unparked);
             let until = match wait {
                 Wait::No => return,
@@ -526,7 +590,7 @@ impl World {
     /// Ops in flight at a driver, for reports.
     pub(crate) fn describe_driver(&self, driver: u32) -> String {
         let record = &self.drivers[driver as usize];
-        let in_flight = record.ops.iter().filter(|slot| slot.op.is_some()).count();
+        let in_flight = record.in_flight.len() + record.ops.iter().filter(|slot| slot.op.is_some()).count();
         format!("the driver of worker {} ({in_flight} ops in flight)", record.worker)
     }
 }

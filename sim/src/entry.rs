@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::host_ip;
-use crate::os::SimOs;
 use crate::simulation::Returned;
 use crate::strike::Strike;
 use crate::thread::here;
@@ -21,7 +20,8 @@ where
     let failure = {
         let world = here("a host's program").world();
         let host = world.my_host() as usize;
-        let mut builder = pirn::Builder::new().os(Arc::new(SimOs)).workers(world.options.workers[host]);
+        let mut builder =
+            pirn::Builder::new().os(crate::kernel::machine()).workers(world.options.workers[host]);
         if let Some(sizes) = world.options.sizes {
             builder = builder
                 .ring_capacity(sizes.ring)
@@ -243,5 +243,5 @@ pub fn open_descriptors() -> usize {
 
 /// The operating system of a simulated host, for `pirn::Builder::os` and for programs that use it directly. Its methods work on simulated threads only.
 pub fn os() -> Arc<dyn pirn::os::Os> {
-    Arc::new(SimOs)
+    crate::kernel::machine()
 }

@@ -57,6 +57,8 @@ pub(crate) fn prepare() {
     let _ = real!(c"clock_gettime" as ClockGettime);
     let _ = real!(c"pthread_create" as PthreadCreate);
     let _ = real!(c"__cxa_thread_atexit_impl" as ThreadAtexit);
+    // The clock of Pirn's live machines starts here, not in a simulation.
+    drop(pirn::os::epoll());
 }
 
 fn set_errno(errno: c_int) -> c_long {
@@ -96,7 +98,10 @@ unsafe extern "C" fn syscall(
             }
             _ => {
                 // SAFETY: the caller's duty.
-                let result = unsafe { crate::guard::raw(executor, number, a, b, c, d) };
+                let result = unsafe {
+                    crate::guard::raw(executor, number, a, b, c, d)
+                        .or_else(|| crate::kernel::raw_call(executor, number, [a, b, c, d, e, f]))
+                };
                 if let Some(result) = result {
                     return result;
                 }
@@ -159,9 +164,9 @@ unsafe fn futex(
 }
 
 /// Std's monotonic clock starts here, so that subtracting from it works.
-const MONOTONIC_START: u64 = 1_000_000_000_000_000;
+pub(crate) const MONOTONIC_START: u64 = 1_000_000_000_000_000_000;
 
-fn nanos(time: &libc::timespec) -> u64 {
+pub(crate) fn nanos(time: &libc::timespec) -> u64 {
     (time.tv_sec.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.max(0) as u64)
 }
 
@@ -341,7 +346,7 @@ pub fn is_linked() -> Result<(), String> {
         (c"clock_nanosleep", clock_nanosleep as *const () as usize),
         (c"pthread_create", pthread_create as *const () as usize),
     ];
-    for (name, address) in ours.into_iter().chain(crate::guard::symbols()) {
+    for (name, address) in ours.into_iter().chain(crate::guard::symbols()).chain(crate::kernel::symbols()) {
         // SAFETY: a terminated name and the default search order.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast::<c_char>()) } as usize;
         if found != address {

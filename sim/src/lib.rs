@@ -35,6 +35,7 @@
 //! - What goes wrong is drawn from the seed ([`Faults`]; `fault`, `strike`, `link`, `partition`); after a while faults stop, and the
 //!   program has to get on.
 //! - Time jumps to what is due next when all threads wait (`clock`); network and disks are part of the world (`net`, `stream`, `disk`, `driver`).
+//! - A host may run on Pirn's own drivers over a model of epoll and io_uring ([`Kernel`]; `kernel`).
 //! - The [`check`]ers see every event. A broken invariant, a panic of a host's program, a deadlock and a livelock end the run.
 //!
 //! # What is not simulated
@@ -54,6 +55,7 @@ pub use self::entry::{
 pub use self::explore::{Explore, Failure, Progress, Ran, Report};
 pub use self::fault::Faults;
 pub use self::interpose::is_linked;
+pub use self::kernel::Kernel;
 pub use self::log::{Did, Leaving, Step};
 pub use self::options::{Datagrams, Network, Preempt, Sizes, Tso};
 pub use self::plan::Shard;
@@ -86,6 +88,7 @@ mod fault;
 mod guard;
 mod hook;
 mod interpose;
+mod kernel;
 mod link;
 mod log;
 mod memory;

@@ -456,6 +456,7 @@ impl World {
                 socket.eof = true;
                 let local = socket.family.is_local();
                 self.readable(to);
+                self.socket_changed(to, 0);
                 // Who writes to a local stream learns at once that nobody reads.
                 if local {
                     self.writable(to);
@@ -499,6 +500,23 @@ impl World {
         }
     }
 
+    /// A listener listens no more, and is open still.
+    pub(crate) fn stop_listening(&mut self, id: u32) {
+        if let Role::Listener { queue, .. } = std::mem::take(&mut self.net.socket(id).role) {
+            self.refuse_all(id, queue);
+            self.both(id);
+        }
+    }
+
+    /// The connections that wait at a listener that is gone.
+    fn refuse_all(&mut self, id: u32, queue: VecDeque<u32>) {
+        self.net.listeners.retain(|&listener| listener != id);
+        for waiting in queue {
+            self.net.socket(waiting).closed = true;
+            self.send_to_other(waiting, What::Rst);
+        }
+    }
+
     /// No descriptor names the socket any more.
     pub(crate) fn close_socket(&mut self, id: u32) {
         let socket = self.net.socket(id);
@@ -517,18 +535,13 @@ impl World {
         }
         let socket = self.net.socket(id);
         match std::mem::take(&mut socket.role) {
-            Role::Listener { queue, .. } => {
-                self.net.listeners.retain(|&listener| listener != id);
-                for waiting in queue {
-                    self.net.socket(waiting).closed = true;
-                    self.send_to_other(waiting, What::Rst);
-                }
-            }
+            Role::Listener { queue, .. } => self.refuse_all(id, queue),
             Role::Stream => {
                 socket.role = Role::Stream;
                 let unread = !socket.inbox.is_empty() || socket.settings.linger == Some(0);
                 let (reader, other) = (socket.family == Family::PipeReader, socket.other);
                 socket.inbox = VecDeque::new();
+                let local = socket.family.is_local();
                 if socket.reset {
                 } else if reader {
                     other.into_iter().for_each(|writer| self.writable(writer));
@@ -538,6 +551,9 @@ impl World {
                 } else if !socket.write_shut {
                     socket.write_shut = true;
                     self.send_to_other(id, What::Fin);
+                } else if local && let Some(other) = other {
+                    // It had said that it sends no more; now it does not read either.
+                    self.socket_changed(other, 0);
                 }
             }
             role => socket.role = role,

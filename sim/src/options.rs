@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::check::{Checker, Limits};
 use crate::disk::{DiskDrawn, Storage};
 use crate::fault::{Faults, Rates};
+use crate::kernel::{Kernel, RingSizes};
 use crate::rng::Rng;
 use crate::strategy::{Strategy, Walk};
 
@@ -127,6 +128,11 @@ fn usual_budget() -> u32 {
 pub(crate) struct Options {
     pub(crate) walk: Walk,
     pub(crate) preempt: Preempt,
+    /// What hosts run on; never `drawn`.
+    #[serde(default)]
+    pub(crate) kernel: Kernel,
+    #[serde(default)]
+    pub(crate) rings: RingSizes,
     pub(crate) tso: bool,
     /// Chance in 1000 that a store waits in the buffer, and that a waiting one drains at a point.
     pub(crate) tso_hold: u32,
@@ -165,6 +171,7 @@ pub(crate) struct Asked {
     pub(crate) strategy: Strategy,
     pub(crate) tso: Tso,
     pub(crate) preempt: Preempt,
+    pub(crate) kernel: Kernel,
     pub(crate) faults: Faults,
     pub(crate) network: Network,
     pub(crate) storage: Storage,
@@ -180,6 +187,7 @@ impl Default for Asked {
             strategy: Strategy::default(),
             tso: Tso::Off,
             preempt: Preempt::default(),
+            kernel: Kernel::default(),
             faults: Faults::default(),
             network: Network::default(),
             storage: Storage::default(),
@@ -201,8 +209,19 @@ impl Options {
 impl Asked {
     /// What was asked for, in words for summaries.
     pub(crate) fn describe(&self) -> BTreeMap<String, Value> {
-        let Self { workers, sizes, strategy, tso, preempt, faults, network, storage, max_points, max_time } =
-            self;
+        let Self {
+            workers,
+            sizes,
+            strategy,
+            tso,
+            preempt,
+            kernel,
+            faults,
+            network,
+            storage,
+            max_points,
+            max_time,
+        } = self;
         let text = |value: &dyn std::fmt::Debug| Value::from(format!("{value:?}"));
         [
             ("workers", Value::from(format!("{}-{}", workers.start(), workers.end()))),
@@ -210,6 +229,7 @@ impl Asked {
             ("strategy", Value::from(strategy.to_string())),
             ("tso", text(tso)),
             ("preempt", text(preempt)),
+            ("kernel", text(kernel)),
             ("faults", serde_json::to_value(faults).unwrap_or_default()),
             ("network", text(network)),
             ("storage", text(storage)),
@@ -255,6 +275,8 @@ impl Asked {
         let mut options = Options {
             walk,
             preempt: self.preempt,
+            kernel: self.kernel,
+            rings: RingSizes::default(),
             tso,
             tso_hold,
             tso_drain,
@@ -281,6 +303,17 @@ impl Asked {
         if let Some(sizes) = &mut options.sizes {
             sizes.share_delay_ns = rng.one_of(&[0, 0, 20_000, 200_000]);
             sizes.budget = rng.one_of(&[1, 2, 8, 128]);
+        }
+        if self.kernel == Kernel::Drawn {
+            options.kernel = rng.one_of(&[Kernel::Ops, Kernel::Ops, Kernel::Epoll, Kernel::Uring]);
+        }
+        if options.kernel == Kernel::Uring && self.sizes == Sizes::Drawn {
+            // A driver puts up to five entries at once.
+            options.rings = RingSizes {
+                submissions: rng.one_of(&[8, 8, 16, 0]),
+                completions: rng.one_of(&[8, 8, 16, 64, 0]),
+                buffers: rng.one_of(&[1, 2, 3, 0]),
+            };
         }
         options
     }

@@ -356,7 +356,7 @@ impl Os for SimOs {
 }
 
 impl World {
-    fn set_option(&mut self, socket: u32, option: SocketOption) -> Result<(), Errno> {
+    pub(crate) fn set_option(&mut self, socket: u32, option: SocketOption) -> Result<(), Errno> {
         let socket = self.net.socket(socket);
         if !socket.family.is_socket() {
             return Err(libc::ENOTSOCK);
@@ -385,7 +385,7 @@ impl World {
         Ok(())
     }
 
-    fn option(&mut self, socket: u32, option: SocketOption) -> Result<SocketOption, Errno> {
+    pub(crate) fn option(&mut self, socket: u32, option: SocketOption) -> Result<SocketOption, Errno> {
         let socket = self.net.socket(socket);
         if !socket.family.is_socket() {
             return Err(libc::ENOTSOCK);

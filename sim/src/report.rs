@@ -127,6 +127,7 @@ impl World {
             Why::Address(_) => "waits for a lock or notification of the runtime".to_owned(),
             Why::Futex(_) => "waits for a user's lock, condition or thread wake-up".to_owned(),
             Why::Driver(driver) => format!("waits in {}", self.describe_driver(driver)),
+            Why::Kernel => "waits in a call of the kernel".to_owned(),
             Why::Join(thread) => format!("waits for the end of {}", self.threads[thread as usize].name),
             Why::Busy => "sleeps or computes".to_owned(),
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::choice::Source;
 use crate::disk::Storage;
 use crate::fault::Faults;
+use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::options::{Asked, Network, Options, Preempt, Sizes, Tso};
 use crate::plan::Plan;
@@ -134,6 +135,13 @@ impl Simulation {
     #[must_use]
     pub fn preempt(mut self, preempt: Preempt) -> Self {
         self.asked.preempt = preempt;
+        self.changed()
+    }
+
+    /// What the hosts run on. Default: [`Kernel::Ops`].
+    #[must_use]
+    pub fn kernel(mut self, kernel: Kernel) -> Self {
+        self.asked.kernel = kernel;
         self.changed()
     }
 

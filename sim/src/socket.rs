@@ -105,6 +105,10 @@ pub(crate) struct Socket {
     pub(crate) arrived: u64,
     /// Nothing it sends arrives before this.
     pub(crate) last_arrival: u64,
+    /// Its open file, if there is a simulated kernel.
+    pub(crate) file: Option<u32>,
+    /// Whoever connected knows that it is connected.
+    pub(crate) told: bool,
     pub(crate) readers: Vec<OpRef>,
     pub(crate) writers: Vec<OpRef>,
     pub(crate) settings: Settings,

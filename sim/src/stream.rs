@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use pirn::os::{Address, Interest};
 
 use crate::choice::Kind;
+use crate::kernel::{IN, OUT, READERS};
 use crate::net::{Errno, Role, What};
 use crate::rng::mix_bytes;
 use crate::unix::Family;
@@ -58,7 +59,12 @@ impl World {
         }
         if !peek {
             socket.inbox.drain(..count);
+            let more = !socket.inbox.is_empty();
             self.read_by_other(id, count);
+            if count < max && more {
+                // A short count says that no more was there: the rest has come since.
+                self.readable(id);
+            }
         }
         Ok(Some(count))
     }
@@ -111,9 +117,15 @@ impl World {
         self.note(mix_bytes(0, &bytes));
         let socket = self.net.socket(id);
         socket.unread += count;
+        // Who could not send all is told when there is room: at once, if there was some.
+        socket.starved |= count < total;
+        let told = count < total.min(room);
         if let Some(other) = socket.other {
             let host = self.net.socket(other).host;
             self.send_packet(id, host, other, What::Data(bytes));
+        }
+        if told {
+            self.writable(id);
         }
         Ok(Some(count))
     }
@@ -207,6 +219,8 @@ impl World {
             self.op_ready(op);
         }
         self.net.socket(id).readers = recycled(waiting);
+        let urgent = self.net.socket(id).family.is_socket();
+        self.socket_changed(id, if urgent { READERS } else { IN });
     }
 
     /// Tells who waits to write.
@@ -216,12 +230,14 @@ impl World {
             self.op_ready(op);
         }
         self.net.socket(id).writers = recycled(waiting);
+        self.socket_changed(id, OUT);
     }
 
     /// Tells both.
     pub(crate) fn both(&mut self, id: u32) {
         self.readable(id);
         self.writable(id);
+        self.socket_changed(id, 0);
     }
 }
 

@@ -238,6 +238,7 @@ impl World {
         self.crash_disk(host);
         self.drivers.iter_mut().for_each(|driver| driver.crashed(host));
         self.net.crashed(host);
+        self.kernel.crashed(host);
         let checker = self.options.checker(host as usize);
         let record = &mut self.hosts[host as usize];
         record.down = true;

@@ -10,6 +10,7 @@ use crate::choice::{Entry, Key, Kind, Source, offer};
 use crate::clock::Queue;
 use crate::disk::{Disk, Open};
 use crate::driver::Driver;
+use crate::kernel::Files;
 use crate::log::{Did, Log};
 use crate::memory::Freed;
 use crate::net::Net;
@@ -40,6 +41,8 @@ pub(crate) enum Why {
     Futex(usize),
     /// A driver.
     Driver(u32),
+    /// A call of a simulated kernel, outside of any driver.
+    Kernel,
     /// The end of a thread.
     Join(u32),
     /// A moment: it computes or sleeps.
@@ -157,6 +160,7 @@ pub(crate) struct World {
     /// How much of a trace was followed before a strategy took over.
     pub(crate) fit: Option<Fit>,
     pub(crate) net: Net,
+    pub(crate) kernel: Files,
     /// The hosts' disks, as far as they were used, and all files that were ever open.
     pub(crate) disks: Vec<Disk>,
     pub(crate) files: Vec<Open>,
@@ -205,6 +209,7 @@ impl World {
             mismatch: None,
             fit: None,
             net: Net::default(),
+            kernel: Files::default(),
             disks: Vec::new(),
             files: Vec::new(),
             drivers: Vec::new(),
@@ -228,6 +233,7 @@ impl World {
             drivers,
             freed,
             net,
+            kernel,
             ..
         } = self;
         entries.clear();
@@ -242,6 +248,7 @@ impl World {
         drivers.clear();
         freed.clear();
         net.clear();
+        kernel.clear();
         self.disks.clear();
         self.files.clear();
         self.run = run;
@@ -323,6 +330,7 @@ impl World {
         self.ready.remove(me);
         self.spun.remove(me);
         self.progress();
+        self.issuer_is_gone(me);
         let joiners: Vec<u32> = self.blocked_on(Why::Join(me));
         for joiner in joiners {
             self.make_ready(joiner, true);

@@ -10,16 +10,16 @@ use crate::world::World;
 const EARLY: usize = 64;
 
 impl World {
-    /// A cancel comes to driver `number`; `slot`: the op's, if it is there.
-    pub(super) fn check_cancel(&mut self, number: u32, token: Token, slot: Option<usize>) {
+    /// A cancel comes to driver `number`; `met`: its op is there, and whether that is a send.
+    pub(crate) fn check_cancel(&mut self, number: u32, token: Token, met: Option<bool>) {
         let closing = self.hosts[self.drivers[number as usize].host as usize].checker.is_closing();
         let driver = self.driver(number);
         let (worker, home) = (driver.worker, token.worker());
         let (invariant, what) = if home != worker {
             let what = format!("the cancel of an op of worker {home} went to the driver of worker {worker}");
             ("S21", what)
-        } else if let Some(slot) = slot {
-            if closing || !matches!(driver.ops[slot].op, Some(Op::Send { .. })) {
+        } else if let Some(send) = met {
+            if closing || !send {
                 return;
             }
             let what = format!(
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// An op was submitted to driver `number`.
-    pub(super) fn check_submit(&mut self, number: u32, token: Token) {
+    pub(crate) fn check_submit(&mut self, number: u32, token: Token) {
         let driver = self.driver(number);
         if !driver.early.contains(&token) {
             return;
@@ -72,6 +72,7 @@ impl World {
     /// All threads are blocked: what is ready at a driver is collected soon.
     pub(crate) fn check_drivers(&mut self) {
         for at in 0..self.drivers.len() {
+            self.check_in_flight(at);
             let driver = &self.drivers[at];
             let host = &self.hosts[driver.host as usize];
             if !driver.due.is_empty()

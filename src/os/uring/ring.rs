@@ -118,12 +118,14 @@ impl Ring {
 
     /// One call. Interrupted or told to collect first: the caller looks at what there is and comes again.
     fn call(&mut self, flags: u32, wait: bool) -> io::Result<()> {
+        let staged = self.io.submission().len() as u32;
         let submitter = self.io.submitter();
         let outcome = if wait {
             submitter.submit_and_wait(1)
         } else {
+            // Not more than there are: the kernel would return before it brings in what was deferred.
             // SAFETY: no argument is passed.
-            unsafe { submitter.enter::<libc::sigset_t>(SUBMISSIONS, 0, flags, None) }
+            unsafe { submitter.enter::<libc::sigset_t>(staged, 0, flags, None) }
         };
         match outcome {
             Ok(_) => Ok(()),

@@ -47,6 +47,7 @@ cases! {
         unpark_ends_a_wait
         threads_start_and_end
         look_collects_at_most_a_batch
+        looks_that_do_not_wait_suffice
         op_from_another_driver
         dropped_driver_lets_go
         many_connections_at_once

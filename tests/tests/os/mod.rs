@@ -2,6 +2,7 @@
 
 mod cases;
 mod files;
+mod kernel;
 mod live;
 mod random;
 #[cfg(feature = "sim")]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pirn_sim::{Faults, Network, Preempt, Simulation, Verdict};
+use pirn_sim::{Faults, Kernel, Network, Preempt, Simulation, Verdict};
 
 use super::cases::{CASES, Case};
 use super::random;
@@ -20,6 +20,11 @@ fn simulation(name: &str, program: impl Fn(&World) + Send + Sync + 'static) -> S
     Simulation::new(name).bare_host("host", move || program(&world())).network(network)
 }
 
+/// A program that makes the calls of a kernel itself.
+pub(crate) fn on_kernel(name: &str, program: impl Fn(&World) + Send + Sync + 'static) -> Simulation {
+    simulation(name, program).kernel(Kernel::Epoll).faults(Faults::none())
+}
+
 /// Runs a program for some seeds; a failure names the seed.
 fn failures(simulation: &Simulation, seeds: std::ops::Range<u64>) -> Vec<String> {
     let run = |seed| match simulation.run(seed).verdict {
@@ -33,10 +38,26 @@ fn none(failures: Vec<String>) {
     assert!(failures.is_empty(), "in the simulator fail:\n{}", failures.join("\n"));
 }
 
+fn cases_on(kernel: Kernel) {
+    let runs = |(name, case): &(&str, Case)| {
+        failures(&simulation(name, *case).kernel(kernel).faults(Faults::none()), 0..5)
+    };
+    none(CASES.iter().flat_map(runs).collect());
+}
+
 #[test]
 fn cases_on_the_simulated_machine() {
-    let runs = |(name, case): &(&str, Case)| failures(&simulation(name, *case).faults(Faults::none()), 0..5);
-    none(CASES.iter().flat_map(runs).collect());
+    cases_on(Kernel::Ops);
+}
+
+#[test]
+fn cases_on_the_simulated_epoll() {
+    cases_on(Kernel::Epoll);
+}
+
+#[test]
+fn cases_on_the_simulated_uring() {
+    cases_on(Kernel::Uring);
 }
 
 #[test]
@@ -53,10 +74,12 @@ fn random_sequences_go_as_they_do_live() {
             assert_eq!(live.len(), simulated.len(), "one log is longer");
         };
         let simulation = simulation(&format!("sequence {seed}"), program).preempt(Preempt::OsCalls);
-        found.extend(failures(&simulation.clone().faults(Faults::none()), 0..2));
-        // Short counts, spurious returns and slow machines change no outcome either.
-        let faults = Faults::default();
-        found.extend(failures(&simulation.faults(faults), 2..5));
+        for kernel in [Kernel::Ops, Kernel::Epoll, Kernel::Uring] {
+            let simulation = simulation.clone().kernel(kernel);
+            found.extend(failures(&simulation.clone().faults(Faults::none()), 0..2));
+            // Short counts, spurious returns and slow machines change no outcome either.
+            found.extend(failures(&simulation.faults(Faults::default()), 2..5));
+        }
     }
     none(found);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pirn::os::{Op, Submitted, ThreadSpec, Token, Wait};
+use pirn::os::{Op, SocketKind, Submitted, ThreadSpec, Token, Wait};
 
 use crate::os::world::{World, errno, pattern, received};
 
@@ -109,6 +109,24 @@ pub(crate) fn look_collects_at_most_a_batch(world: &World) {
     }
 }
 
+/// A worker that always has something to do never waits in its driver.
+pub(crate) fn looks_that_do_not_wait_suffice(world: &World) {
+    let mut bench = world.bench(1, 16);
+    let (client, server) = bench.pair();
+    for round in 0..3 {
+        let op = bench.submit(Op::Recv { fd: server.clone(), max: 8 });
+        bench.poll(Wait::No);
+        let sent = world.os.try_send(&client, &[IoSlice::new(b"x")]).expect("try_send");
+        assert_eq!(sent, Some(1), "a fresh connection takes a byte");
+        let start = world.os.now();
+        while !bench.resolved(op) {
+            assert!(world.os.now() - start < Duration::from_secs(10), "nothing came in round {round}");
+            bench.poll(Wait::No);
+        }
+        assert_eq!(received(bench.wait(op), 8), b"x");
+    }
+}
+
 pub(crate) fn op_from_another_driver(world: &World) {
     let mut bench = world.bench(2, 16);
     let (client, server) = bench.pair();
@@ -130,7 +148,8 @@ pub(crate) fn op_from_another_driver(world: &World) {
 
 pub(crate) fn dropped_driver_lets_go(world: &World) {
     let mut bench = world.bench(1, 16);
-    let (client, server) = bench.pair();
+    // No connection of a listener, which may make its home with that one.
+    let (client, server) = world.os.socket_pair(SocketKind::UnixStream).expect("a pair");
     let held = Arc::downgrade(&server);
     {
         let mut other = world.bench(1, 16);

@@ -1,0 +1,245 @@
+//! The door of a driver of Pirn's own: what goes in and comes out is held to the laws, and file ops are the world's.
+
+use std::io;
+use std::sync::Arc;
+
+use pirn::os::{Completion, DriverConfig, DriverParts, FileOp, Op, Os, Reap, Submit, Submitted, Token, Wait};
+use pirn::time::Instant;
+
+use super::{BASE, Kind};
+use crate::check::Violation;
+use crate::driver::{Handle, register};
+use crate::world::World;
+
+/// An op that went in.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) token: Token,
+    pub(crate) send: bool,
+    /// Its driver may let go of its descriptor: it is being submitted or has been cancelled.
+    lets_go: bool,
+    fd: i32,
+    /// Which side of the descriptor it waits for.
+    reads: bool,
+    /// Since when what it waits for has been there.
+    ready_since: Option<u64>,
+}
+
+/// The parts of a driver, with the door before them.
+pub(super) fn around(inner: DriverParts, config: &DriverConfig, live: Arc<dyn Os>) -> DriverParts {
+    let handle = register(config);
+    DriverParts {
+        submit: Box::new(Door { handle, inner: inner.submit }),
+        reap: Box::new(Exit { handle, inner: inner.reap, live, batch: config.batch.max(1) }),
+        unpark: inner.unpark,
+    }
+}
+
+struct Door {
+    handle: Handle,
+    inner: Box<dyn Submit>,
+}
+
+fn in_flight(token: Token, op: &Op) -> InFlight {
+    use pirn::os::Interest;
+    let (fd, reads) = match op {
+        Op::Accept { fd }
+        | Op::Recv { fd, .. }
+        | Op::Ready { fd, interest: Interest::Read }
+        | Op::Settle { fd } => (fd.raw(), true),
+        Op::Connect { fd, .. } | Op::Send { fd, .. } | Op::Ready { fd, interest: Interest::Write } => {
+            (fd.raw(), false)
+        }
+        _ => (-1, false),
+    };
+    let send = matches!(op, Op::Send { .. });
+    InFlight { token, send, lets_go: true, fd, reads, ready_since: None }
+}
+
+impl Submit for Door {
+    fn submit(&mut self, token: Token, op: Op) -> Submitted {
+        let executor = self.handle.here("Submit::submit");
+        executor.os_point();
+        let (world, number) = (executor.world(), self.handle.number);
+        if world.refuses_for_now(number) {
+            return Submitted::Full(op);
+        }
+        world.check_submit(number, token);
+        executor.settle();
+        if world.driver(number).has_in_flight(token) {
+            let message =
+                format!("token {:#x} was submitted while an op with it was in flight", token.bits());
+            world.violates("S17", number, message);
+            executor.stop();
+        }
+        let op = match op {
+            Op::File(op) => return self.submit_file(token, op),
+            op => op,
+        };
+        world.driver(number).in_flight.push(in_flight(token, &op));
+        let submitted = self.inner.submit(token, op);
+        let ops = &mut executor.world().driver(number).in_flight;
+        if matches!(submitted, Submitted::Pending) {
+            ops.iter_mut().filter(|op| op.token == token).for_each(|op| op.lets_go = false);
+        } else {
+            ops.retain(|op| op.token != token);
+        }
+        submitted
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let executor = self.handle.here("Submit::cancel");
+        let number = self.handle.number;
+        if executor.world().driver(number).has_file_op(token) {
+            self.handle.cancel(token);
+            return;
+        }
+        executor.os_point();
+        let world = executor.world();
+        let met = world.driver(number).in_flight.iter_mut().find(|op| op.token == token).map(|op| {
+            op.lets_go = true;
+            op.send
+        });
+        world.check_cancel(number, token, met);
+        executor.settle();
+        self.inner.cancel(token);
+    }
+}
+
+impl Door {
+    fn submit_file(&mut self, token: Token, op: FileOp) -> Submitted {
+        let executor = self.handle.here("Submit::submit");
+        executor.world().start_file(self.handle.number, token, op)
+    }
+}
+
+struct Exit {
+    handle: Handle,
+    inner: Box<dyn Reap>,
+    live: Arc<dyn Os>,
+    batch: usize,
+}
+
+impl Reap for Exit {
+    fn attach(&mut self) -> io::Result<()> {
+        self.handle.here("Reap::attach").os_point();
+        self.inner.attach()
+    }
+
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
+        let (executor, number) = (self.handle.here("Reap::poll"), self.handle.number);
+        executor.os_point();
+        executor.world().enters_look(number);
+        executor.settle();
+        let before = out.len();
+        let wait = self.wait(wait);
+        let result = self.inner.poll(wait, out);
+        let mut ended = Vec::new();
+        let world = executor.world();
+        world.leaves_look(number, &out[before..]);
+        let room = (before + self.batch).saturating_sub(out.len());
+        world.collect(number, room, out, &mut ended);
+        executor.settle();
+        drop(ended);
+        result
+    }
+}
+
+impl Exit {
+    /// The wait in the driver's own clock, which started elsewhere.
+    fn wait(&self, wait: Wait) -> Wait {
+        let world = self.handle.here("Reap::poll").world();
+        if world.driver(self.handle.number).has_due() {
+            return Wait::No;
+        }
+        match wait {
+            Wait::Until(until) => {
+                let left = until.as_nanos().saturating_sub(world.now);
+                let theirs = self.live.now().as_nanos();
+                Wait::Until(Instant::from_nanos(theirs.saturating_add(left)))
+            }
+            wait => wait,
+        }
+    }
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        self.handle.drop_driver();
+    }
+}
+
+impl World {
+    /// Ops that came out went in, once.
+    fn leaves_look(&mut self, number: u32, out: &[Completion]) {
+        let host = self.driver(number).host;
+        self.driver(number).stop_looking();
+        for completion in out {
+            let token = completion.token;
+            // Whoever reaps a socket's home finds the ops of all workers that wait there.
+            let found = self.drivers.iter_mut().filter(|driver| driver.host == host).find_map(|driver| {
+                let at = driver.in_flight.iter().position(|op| op.token == token)?;
+                Some(driver.in_flight.swap_remove(at))
+            });
+            if found.is_none() {
+                let what = format!(
+                    "op {}.{} of worker {} resolved, and is not in flight: twice, or it was never submitted",
+                    token.slot(),
+                    token.generation(),
+                    token.worker()
+                );
+                self.violates("S19", number, what);
+                return;
+            }
+        }
+    }
+
+    /// A descriptor closes: no op needs it any more.
+    pub(crate) fn check_descriptor_closed(&mut self, fd: i32) {
+        let (host, me) = (self.my_host(), self.current);
+        if self.drivers.iter().any(|driver| driver.looking() == Some(me)) {
+            // What a look finishes it lets go of, before it hands its completions out.
+            return;
+        }
+        let uses = self.drivers.iter().filter(|driver| driver.host == host).find_map(|driver| {
+            let op = driver.in_flight.iter().find(|op| op.fd == fd && !op.lets_go)?;
+            Some((driver.worker, op.token))
+        });
+        if let Some((worker, token)) = uses {
+            let what = format!(
+                "descriptor {} was closed under op {}.{} of worker {worker}, which is in flight on it",
+                fd - BASE,
+                token.slot(),
+                token.generation()
+            );
+            self.violated(Violation::new("S18", what).worker(worker));
+        }
+    }
+
+    /// All threads are blocked: what has been ready for an op is dispatched soon.
+    pub(crate) fn check_in_flight(&mut self, at: usize) {
+        let (host, worker) = (self.drivers[at].host, self.drivers[at].worker);
+        let now = self.now;
+        let mut ops = std::mem::take(&mut self.drivers[at].in_flight);
+        for op in &mut ops {
+            let ready = self.is_ready_for(host, op);
+            op.ready_since = if ready { op.ready_since.or(Some(now)) } else { None };
+        }
+        let since = ops.iter().filter_map(|op| op.ready_since).min();
+        self.drivers[at].in_flight = ops;
+        let host = &self.hosts[host as usize];
+        if let Some(since) = since
+            && !host.returned
+            && let Err(violation) = host.checker.completion_waits(worker, since)
+        {
+            self.violated(violation);
+        }
+    }
+
+    fn is_ready_for(&mut self, host: u32, op: &InFlight) -> bool {
+        let Some(file) = self.file_of_host(host, op.fd) else { return false };
+        let Kind::Socket(socket) = self.file_at(file).kind else { return false };
+        // Room to write is told of when the other end's word of it arrives, not when it is there.
+        op.reads && self.is_ready(socket, pirn::os::Interest::Read)
+    }
+}
