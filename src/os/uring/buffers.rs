@@ -1,7 +1,12 @@
 //! The provided buffers of a ring: the kernel picks one when data is there, so an idle connection holds none.
 //!
-//! Invariants. (1) `entries` and the memory of every `Vec` in `slots` stay where they are until the ring that they were
-//! registered with is closed: `Ring` drops its kernel side first. (2) A buffer is in the kernel's hands from `provide`
+//! Their size follows what comes ([`Size`]): a buffer that came back is provided anew in the size of the moment. None is
+//! kept from one look to the next: what a receive brought is copied out, or its buffer is replaced by a fresh one. So a
+//! receive that found none (ENOBUFS) has nobody's return to wait for: all are back when its look is over. Until then it
+//! is played by a direct call into the reader's own buffer.
+//!
+//! Invariants. (1) `entries`, and the memory of every `Vec` in `slots` that is in the kernel's hands, stay where they are until the ring
+//! that they were registered with is closed: `Ring` drops its kernel side first. (2) A buffer is in the kernel's hands from `provide`
 //! until the completion that names its id; in between nobody here touches it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -16,17 +21,56 @@ use io_uring::types::BufRingEntry;
 pub(super) const GROUP: u16 = 0;
 /// Buffers of a ring, a power of two: more than one enter completes receives, so that a burst finds one each.
 const COUNT: u16 = 256;
-/// Bytes of a buffer: a large message comes in one piece. Pages that no receive reached are not in memory.
-const SIZE: usize = 16 << 10;
 /// A receive that fills this part of a buffer takes the buffer along, and a fresh one is provided; a smaller one is copied
 /// out, so that a small message does not carry a large buffer about.
 const KEEP: usize = 4;
+
+/// How many bytes the next buffer has.
+///
+/// Twice as many as one that was filled, which had too little room; half as many when a whole round of the pool brought no more than a
+/// quarter of the size at a time. So bulk comes in few large pieces, and small messages touch little memory.
+#[derive(Debug)]
+struct Size {
+    bytes: usize,
+    /// Receives in a row that used no more than a quarter of it.
+    small: u16,
+}
+
+impl Size {
+    /// Half a page: smaller ones save nothing.
+    const LEAST: usize = 2 << 10;
+    /// A page.
+    const FIRST: usize = 4 << 10;
+    /// The kernel goes round all buffers of a ring: larger ones are in no cache when their turn comes.
+    const MOST: usize = 16 << 10;
+
+    fn new() -> Self {
+        Self { bytes: Self::FIRST, small: 0 }
+    }
+
+    /// A receive brought `count` bytes into a buffer of `room`.
+    fn note(&mut self, room: usize, count: usize) {
+        if count >= room {
+            self.bytes = self.bytes.max((2 * room).min(Self::MOST));
+            self.small = 0;
+        } else if count > self.bytes / 4 {
+            self.small = 0;
+        } else {
+            self.small += 1;
+            if self.small == COUNT {
+                self.bytes = (self.bytes / 2).max(Self::LEAST);
+                self.small = 0;
+            }
+        }
+    }
+}
 
 /// The buffers and the ring of entries through which they are provided.
 pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,
     slots: Vec<Vec<u8>>,
     tail: u16,
+    size: Size,
 }
 
 // SAFETY: `entries` is memory that this owns alone, save for the kernel.
@@ -42,8 +86,8 @@ impl Buffers {
         // SAFETY: the layout is not of size zero.
         let memory = unsafe { alloc_zeroed(layout()) };
         let Some(entries) = NonNull::new(memory.cast()) else { handle_alloc_error(layout()) };
-        let slots = (0..COUNT).map(|_| Vec::with_capacity(SIZE)).collect();
-        let mut buffers = Self { entries, slots, tail: 0 };
+        let slots = (0..COUNT).map(|_| Vec::new()).collect();
+        let mut buffers = Self { entries, slots, tail: 0, size: Size::new() };
         (0..COUNT).for_each(|id| buffers.provide(id));
         buffers
     }
@@ -57,16 +101,18 @@ impl Buffers {
     /// What a receive brought in the buffer `id`, which is provided again.
     pub(super) fn take(&mut self, id: u16, count: usize) -> Vec<u8> {
         let slot = &mut self.slots[usize::from(id)];
-        assert!(count <= slot.capacity(), "the kernel says it wrote {count} bytes into a buffer of {SIZE}");
+        let room = slot.capacity();
+        assert!(count <= room, "the kernel says it wrote {count} bytes into a buffer of {room}");
         // SAFETY: the kernel wrote `count` bytes into this buffer's memory, which holds as many, and is done with it (2).
         unsafe { slot.set_len(count) };
-        let taken = if count >= SIZE / KEEP {
-            std::mem::replace(slot, Vec::with_capacity(SIZE))
+        let taken = if count >= room / KEEP {
+            std::mem::take(slot)
         } else {
             let copy = slot.as_slice().to_vec();
             slot.clear();
             copy
         };
+        self.size.note(room, count);
         self.provide(id);
         taken
     }
@@ -79,11 +125,15 @@ impl Buffers {
     fn provide(&mut self, id: u16) {
         let at = usize::from(self.tail & (COUNT - 1));
         let slot = &mut self.slots[usize::from(id)];
+        if slot.capacity() != self.size.bytes {
+            // The kernel is done with the old one, if there was one (2).
+            *slot = Vec::with_capacity(self.size.bytes);
+        }
         // SAFETY: `at` is below the number of entries. The kernel does not read an entry behind the tail, and there are no
         // more ids than entries, so this one was consumed.
         let entry = unsafe { &mut *self.entries.as_ptr().add(at) };
         entry.set_addr(slot.as_mut_ptr() as u64);
-        entry.set_len(SIZE as u32);
+        entry.set_len(slot.capacity() as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
         // SAFETY: the first entry is initialised, and the tail is a field of it that the kernel reads atomically.
@@ -97,5 +147,49 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout; the kernel is done with it (1).
         unsafe { dealloc(self.entries.as_ptr().cast(), layout()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COUNT, Size};
+
+    #[test]
+    fn filled_buffers_grow_up_to_a_bound() {
+        let mut size = Size::new();
+        let mut seen = vec![size.bytes];
+        for _ in 0..8 {
+            size.note(size.bytes, size.bytes);
+            seen.push(size.bytes);
+        }
+        assert_eq!(seen[..4], [4 << 10, 8 << 10, 16 << 10, 16 << 10]);
+        assert_eq!(seen.last(), Some(&Size::MOST));
+        // Smaller ones that the kernel still had say nothing about the size of now.
+        size.note(2 << 10, 2 << 10);
+        assert_eq!(size.bytes, Size::MOST);
+    }
+
+    #[test]
+    fn mostly_empty_buffers_shrink_after_a_round_of_the_pool() {
+        let mut size = Size { bytes: 16 << 10, small: 0 };
+        for _ in 1..COUNT {
+            size.note(16 << 10, 100);
+        }
+        assert_eq!(size.bytes, 16 << 10, "not before the round is over");
+        size.note(16 << 10, 100);
+        assert_eq!(size.bytes, 8 << 10);
+        for _ in 0..20 * u32::from(COUNT) {
+            size.note(size.bytes, 100);
+        }
+        assert_eq!(size.bytes, Size::LEAST);
+    }
+
+    #[test]
+    fn one_larger_message_in_a_round_keeps_the_size() {
+        let mut size = Size { bytes: 16 << 10, small: 0 };
+        for at in 0..10 * u32::from(COUNT) {
+            size.note(16 << 10, if at % 200 == 0 { 5_000 } else { 100 });
+        }
+        assert_eq!(size.bytes, 16 << 10);
     }
 }

@@ -1,5 +1,6 @@
 //! Sockets and pipes, on live kernels and simulated ones.
 
+mod bulk;
 mod cancel;
 mod cork;
 mod fd;
