@@ -151,18 +151,20 @@ unsafe extern "C" fn sleep(seconds: c_uint) -> c_uint {
 /// As poll(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout_ms: c_int) -> c_int {
+    if let Some(executor) = current()
+        && timeout_ms == 0
+    {
+        // SAFETY: the caller's entries.
+        let served = unsafe { crate::kernel::serve_poll(executor, fds, count as usize) };
+        if let Some(ready) = served {
+            return ready;
+        }
+    }
     match current() {
         Some(executor) if count == 0 => {
             // Nothing to wait for but the time, or nothing at all.
             executor.sleep_for(u64::try_from(timeout_ms).map_or(u64::MAX, |ms| ms * 1_000_000));
             0
-        }
-        // SAFETY: the caller's entries.
-        Some(executor)
-            if timeout_ms == 0
-                && let Some(ready) = unsafe { crate::kernel::serve_poll(executor, fds, count as usize) } =>
-        {
-            ready
         }
         Some(executor) if timeout_ms != 0 => {
             refuse(executor, "poll with descriptors", "use the sockets and pipes of pirn")

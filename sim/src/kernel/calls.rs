@@ -377,6 +377,9 @@ pub(crate) unsafe fn serve_poll(
     fds: *mut libc::pollfd,
     count: usize,
 ) -> Option<c_int> {
+    if count == 0 {
+        return None;
+    }
     // SAFETY: the caller's duty.
     let entries = unsafe { std::slice::from_raw_parts_mut(fds, count) };
     if !entries.iter().all(|entry| entry.fd >= BASE) {

@@ -32,6 +32,9 @@ fn kind_of(domain: c_int, kind: c_int) -> Result<SocketKind, Errno> {
     }
 }
 
+/// Bytes that came; of a datagram, who sent it and whether it was longer.
+type Received = (Vec<u8>, Option<(Address, bool)>);
+
 impl World {
     /// A socket's number, if the calls of sockets are for it.
     pub(super) fn real_socket(&mut self, fd: c_int) -> Result<u32, Errno> {
@@ -40,12 +43,7 @@ impl World {
     }
 
     /// Receives up to `max` bytes, and who sent them if it is a datagram (with its length).
-    pub(super) fn receive_bytes(
-        &mut self,
-        socket: u32,
-        max: usize,
-        flags: c_int,
-    ) -> Result<(Vec<u8>, Option<(Address, bool)>), Errno> {
+    pub(super) fn receive_bytes(&mut self, socket: u32, max: usize, flags: c_int) -> Result<Received, Errno> {
         let peek = flags & libc::MSG_PEEK != 0;
         if self.net.socket(socket).family.is_datagram() {
             let mut bytes = vec![0; max];
@@ -172,8 +170,8 @@ unsafe extern "C" fn pipe2(ends: *mut c_int, flags: c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     let Some(executor) = on(fd) else {
-        // SAFETY: the caller's duty.
         let a = [fd as usize, address as usize, length as usize, 0, 0, 0];
+        // SAFETY: the caller's duty.
         return unsafe { real(libc::SYS_bind, a) as c_int };
     };
     call(executor, |world| {
@@ -354,7 +352,7 @@ pub(super) unsafe fn receive_message(
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's duty.
     unsafe {
-        let (slices, count) = ((*message).msg_iov, (*message).msg_iovlen as usize);
+        let (slices, count): (_, usize) = ((*message).msg_iov, (*message).msg_iovlen as _);
         let (bytes, sender) = world.receive_bytes(socket, room(slices, count), flags)?;
         scatter(&bytes, slices, count);
         (*message).msg_flags = 0;
@@ -383,7 +381,7 @@ pub(super) unsafe fn send_message(
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's duty.
     let (bytes, to, segment) = unsafe {
-        let bytes = gather((*message).msg_iov, (*message).msg_iovlen as usize);
+        let bytes = gather((*message).msg_iov, (*message).msg_iovlen as _);
         let to = match (*message).msg_name {
             name if name.is_null() => None,
             name => Some(decode(name.cast(), (*message).msg_namelen)?),

@@ -27,6 +27,8 @@ const WAKE: u64 = u64::MAX;
 const ALARM: u64 = u64::MAX - 1;
 /// Entries that one request makes at most.
 const ENTRIES: usize = 5;
+/// Enters at most that a driver makes when it goes: enough for several queues full of completions, and no end is waited for.
+const LAST_ENTERS: usize = 32;
 /// A registration's key has 60 bits; above it stands which of its requests it is.
 const KIND: u32 = 60;
 
@@ -316,8 +318,15 @@ impl UringReap {
 
 impl Drop for UringReap {
     fn drop(&mut self) {
-        // Connections that nobody collected are descriptors: their listeners take them along.
-        drop(self.collect(usize::MAX, &mut Vec::new()));
+        // Connections that nobody collected are descriptors: their listeners take them along, those too that the queue had
+        // no room for. Entries that no enter has taken are closes perhaps.
+        let may_enter = self.owner == Some(thread::thread_id());
+        for _ in 0..LAST_ENTERS {
+            drop(self.collect(usize::MAX, &mut Vec::new()));
+            if !(may_enter && self.ring.has_work() && self.ring.enter().is_ok()) {
+                break;
+            }
+        }
         for fd in self.outbox.close() {
             if let Ok(socket) = Socket::of(&fd) {
                 socket.orphan();
