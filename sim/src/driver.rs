@@ -67,6 +67,8 @@ struct Slot {
     /// Cancelled when it was due: it is tried once more first.
     last_try: bool,
     due: bool,
+    /// Since when only this op holds its descriptor; `u64::MAX`: it does not.
+    alone_since: u64,
 }
 
 /// What playing an op came to.
@@ -161,6 +163,7 @@ impl World {
             cancelled: false,
             last_try: false,
             due: false,
+            alone_since: u64::MAX,
         };
         let number = match record.free.pop() {
             Some(number) => {

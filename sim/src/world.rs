@@ -350,7 +350,9 @@ impl World {
         let over = |thread: &Thread| thread.host != number || thread.state == State::Finished;
         if host.returned && self.threads.iter().all(over) {
             let open = self.net.open_count(number);
-            if let Err(violation) = host.checker.descriptors_left(open) {
+            if let Err(violation) =
+                host.checker.descriptors_left(open).and_then(|()| host.checker.tasks_left())
+            {
                 self.violated(violation);
             }
         }

@@ -209,6 +209,21 @@ fn l5_who_parks_has_submitted_what_waited_for_room() {
 }
 
 #[test]
+fn l1_a_ring_is_not_kept_for_long() {
+    let polls_after = |ns| {
+        let mut s = Script::new(2);
+        for task in 1..=3 {
+            s.spawn(on(0), task).push_ring(0, task);
+        }
+        s.ghost(on(0), Ghost::RingKept { worker: 0, kept: true }).later(ns);
+        s.run(0, 1).run(0, 2);
+        s
+    };
+    polls_after(MS).holds();
+    polls_after(20 * MS).breaks("L1", "longer than sharing costs");
+}
+
+#[test]
 fn l9_who_gets_up_passes_the_wake_on() {
     let mut s = Script::new(2);
     s.event(on(0), Event::MainPoll { worker: 0, guest: false });

@@ -174,6 +174,32 @@ fn s5_finished_is_finished() {
 }
 
 #[test]
+fn s6_what_nobody_refers_to_is_freed() {
+    let ended = |freed: Option<bool>| {
+        let mut s = polling(1);
+        s.event(on(0), Event::FutureDrop { task: 1, worker: 0 }).ghost(on(0), Ghost::BitClear { task: 1 });
+        s.poll_end(0, 1, PollEnd::Ready);
+        if freed == Some(true) {
+            s.event(on(0), Event::Free { task: 1 });
+        }
+        s.event(OUTSIDE, Event::End {});
+        // By a handle that outlives the runtime.
+        if freed == Some(false) {
+            s.event(OUTSIDE, Event::Free { task: 1 });
+        }
+        s
+    };
+    for freed in [true, false] {
+        let mut s = ended(Some(freed));
+        s.holds();
+        assert!(s.checker.tasks_left().is_ok());
+    }
+    let mut s = ended(None);
+    s.holds();
+    assert_eq!(s.checker.tasks_left().unwrap_err().invariant, "S6");
+}
+
+#[test]
 fn s6_freed_is_freed_once_and_out_of_reach() {
     let mut s = polling(1);
     s.finish(0, 1).event(on(0), Event::Free { task: 1 }).breaks("S6", "its memory was freed");

@@ -4,7 +4,7 @@ mod check_support;
 
 use check_support::{OUTSIDE, Script, on};
 use pirn::os::Token;
-use pirn::sync::Ghost;
+use pirn::sync::{Ghost, Which};
 use pirn::trace::{Event, Place, PollEnd};
 use pirn_sim::check::Limits;
 
@@ -193,6 +193,46 @@ fn l11_a_shutdown_ends() {
     let mut s = Script::new(2);
     shutdown(&mut s, u16::MAX, 0);
     shutdown(&mut s, 1, 3).quiescent().breaks("L11", "workers not done: [0]");
+
+    // What somebody waits for is cancelled, and the program's end finds it ended.
+    let awaited = |cancelled: bool| {
+        let mut s = Script::new(1);
+        submit(&mut s, token(0, 0));
+        s.ghost(on(0), Ghost::OpAwait { token: token(0, 0), waker: Which::at(1) });
+        for (worker, phase) in [(u16::MAX, 0), (0, 1), (0, 2)] {
+            shutdown(&mut s, worker, phase);
+        }
+        if cancelled {
+            s.event(on(0), Event::CancelOp { token: token(0, 0) });
+        }
+        s.later(3_000 * MS).idle();
+        s
+    };
+    awaited(false).breaks("L11", "is awaited in a shutdown and was not cancelled");
+    let mut s = Script::new(1);
+    shutdown(&mut s, u16::MAX, 0);
+    assert!(s.checker.end().is_ok());
+    s.later(3_000 * MS).idle().holds();
+    assert_eq!(s.checker.end().unwrap_err().invariant, "L11");
+
+    // It waits long for a blocking call that runs, and for nothing else.
+    let waits = |runs: bool| {
+        let mut s = Script::new(1);
+        s.spawn(OUTSIDE, 1).enqueue(OUTSIDE, 1, Place::Blocking, 65_535);
+        s.event(OUTSIDE, Event::Dequeue { task: 1, place: Place::Blocking, worker: u16::MAX, by: 65_535 });
+        s.ghost(OUTSIDE, Ghost::BitClear { task: 1 });
+        s.event(OUTSIDE, Event::PollStart { task: 1, worker: u16::MAX });
+        shutdown(&mut s, u16::MAX, 0);
+        shutdown(&mut s, 0, 3);
+        if !runs {
+            s.event(OUTSIDE, Event::FutureDrop { task: 1, worker: u16::MAX });
+            s.event(OUTSIDE, Event::PollEnd { task: 1, end: PollEnd::Ready, worker: u16::MAX });
+        }
+        s.later(3_000 * MS).event(OUTSIDE, Event::End {});
+        s
+    };
+    waits(true).holds();
+    waits(false).breaks("L11", "no blocking call was left to wait for");
 
     let mut s = Script::with_limits(1, Limits { shutdown_ns: MS, ..Limits::default() });
     shutdown(&mut s, u16::MAX, 0)

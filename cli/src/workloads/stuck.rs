@@ -26,8 +26,9 @@ async fn server(setting: Arc<Setting>) -> Result<Report, String> {
     let bell = Arc::new(Bell::default());
     let woken = pirn::spawn(woken(bell.clone()));
     let stuck = pirn::spawn(stuck(bell));
+    let ticker = pirn::spawn(ticker());
     let report = echo::server(setting).await;
-    for task in [woken, stuck] {
+    for task in [woken, stuck, ticker] {
         task.abort();
         let _ = task.await;
     }
@@ -38,6 +39,13 @@ async fn server(setting: Arc<Setting>) -> Result<Report, String> {
 async fn woken(bell: Arc<Bell>) {
     for times in 1.. {
         bell.rung(times).await;
+    }
+}
+
+/// Its timers are on the wheel of the worker it ran on, which may be the one that is blocked next.
+async fn ticker() {
+    loop {
+        sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -29,6 +29,7 @@ impl Checker {
             self.sits(thread, worker, "polls")?;
             self.awake(worker, "starts a poll")?;
             self.owes_no_look(thread, worker)?;
+            self.keeps_not_long(worker)?;
         }
         self.open_for_polls(worker, task)?;
         let Some(state) = self.task(task, "is polled")? else { return Ok(()) };

@@ -13,6 +13,8 @@ pub struct Limits {
     pub idle_rounds: u32,
     /// Polls a worker may do past a source that has work, as a multiple of the intervals it was built with.
     pub fairness: u32,
+    /// For how long a worker may keep its ring to itself while it polls, ns.
+    pub kept_ns: u64,
     /// Virtual time from the cancel of an op to its end while its worker is not stuck, ns.
     pub cancel_ns: u64,
     /// What a worker may wait for in a shutdown after the last op in flight has resolved, ns.
@@ -43,6 +45,7 @@ impl Default for Limits {
             rounds: 200,
             idle_rounds: 2_000,
             fairness: 4,
+            kept_ns: 1_000_000,
             cancel_ns: 1_000_000_000,
             shutdown_idle_ns: 2_000_000_000,
             shutdown_events: 100_000,

@@ -126,6 +126,7 @@ impl Checker {
         }
         self.nothing_in_hand()?;
         self.cancels_end(false)?;
+        self.awaited_ops_end()?;
         self.aborts_end()?;
         self.slots_served()?;
         self.wheels_served()
@@ -152,6 +153,26 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// A poll starts: the worker does not keep its ring for longer than it said. It looks at the time before each poll, so one poll
+    /// may start late (the thread stood still in between), and no second one.
+    pub(super) fn keeps_not_long(&mut self, worker: u32) -> Checked {
+        let Some(seat) = self.workers.get(worker).filter(|seat| seat.kept && seat.ring != 0) else {
+            return Ok(());
+        };
+        if self.now.saturating_sub(seat.kept_since) <= self.limits.kept_ns {
+            return Ok(());
+        }
+        if !seat.kept_late {
+            self.workers.change(worker, |seat| seat.kept_late = true);
+            return Ok(());
+        }
+        let what = format!(
+            "worker {worker} starts a poll and keeps {} tasks in its ring to itself since {} ns, for longer than sharing costs",
+            seat.ring, seat.kept_since
+        );
+        Err(Violation::new("L1", what).worker(worker))
     }
 
     /// Every thread of the world is blocked and nothing is due.
@@ -211,6 +232,11 @@ impl Checker {
         self.workers.thread_gone(thread);
     }
 
+    /// Whether the thread on a seat is inside a poll, or stood still lately: what is sent to it waits.
+    pub fn is_stuck(&self, worker: u32) -> bool {
+        self.workers.get(worker).is_none_or(|seat| seat.polling != 0 || seat.main || seat.park.is_none())
+    }
+
     /// Whether a shutdown was asked for, or no runtime runs.
     pub fn is_closing(&self) -> bool {
         !self.running || self.shutdown.asked()
@@ -226,9 +252,25 @@ impl Checker {
         Err(Violation::new("S20", what))
     }
 
+    /// Judged at the same time: who had a reference to a task is gone, and so is the task.
+    pub fn tasks_left(&self) -> Checked {
+        if self.running || self.workers.list.is_empty() || self.places.abandoned != 0 {
+            return Ok(());
+        }
+        match self.places.unfreed() {
+            Some(task) => {
+                let what = format!(
+                    "task {task} was never freed: the host's last thread has ended, and a reference is left"
+                );
+                Err(Violation::new("S6", what).task(task))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The host's program returned.
     pub fn end(&mut self) -> Checked {
-        // A shutdown that reached its limit may leave workers behind.
-        self.step(self.now)
+        self.step(self.now)?;
+        self.shutdown_left()
     }
 }

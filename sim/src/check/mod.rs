@@ -96,6 +96,9 @@ impl Checker {
         self.user_code_free(thread, event)?;
         // What an older runtime left behind (wakers, handles) is no business of the next one.
         if !self.running && !matches!(event, Event::Start { .. } | Event::End {}) {
+            if let Event::Free { task } = *event {
+                self.places.freed_late(task);
+            }
             return Ok(());
         }
         self.shutdown_moves()?;
@@ -132,6 +135,7 @@ impl Checker {
             Event::End {} => self.ended()?,
             _ => {}
         }
+        self.shutdown.last = now;
         Ok(())
     }
 
@@ -179,7 +183,10 @@ impl Checker {
             Ghost::ParkEnd { worker } => self.park_end(thread, worker)?,
             Ghost::HoldTake { worker, by, .. } => self.hold_take(thread, worker, by)?,
             Ghost::HoldFree { worker, by } => self.hold_free(worker, by)?,
-            Ghost::RingKept { worker, kept } => self.workers.change(worker, |seat| seat.kept = kept),
+            Ghost::RingKept { worker, kept } => {
+                self.workers
+                    .change(worker, |seat| (seat.kept, seat.kept_since, seat.kept_late) = (kept, now, false));
+            }
             Ghost::Staged { worker, count } => self.workers.change(worker, |seat| seat.staged = count),
             Ghost::OpStalled { worker, stalled } => {
                 self.workers.change(worker, |seat| seat.stalled = stalled)

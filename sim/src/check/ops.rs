@@ -164,6 +164,24 @@ impl Checker {
         Ok(())
     }
 
+    /// Time is about to pass in a shutdown: a worker that has dropped its tasks has cancelled what somebody still waits for.
+    pub(super) fn awaited_ops_end(&self) -> Checked {
+        for (worker, (slots, seat)) in (0..).zip(self.ops.slots.iter().zip(&self.workers.list)) {
+            let since = seat.cleaned.max(self.still_until);
+            if seat.phase != 2 || self.now.saturating_sub(since) <= self.limits.shutdown_idle_ns {
+                continue;
+            }
+            let waits =
+                |slot: &Slot| slot.in_flight.is_some() && slot.awaited.is_some() && slot.cancelled.is_none();
+            if let Some(at) = slots.iter().position(waits) {
+                let token = Token::new(worker, at as u32, slots[at].in_flight.unwrap_or(0));
+                let what = format!("is awaited in a shutdown and was not cancelled by {} ns", self.now);
+                return Err(op("L11", token, what));
+            }
+        }
+        Ok(())
+    }
+
     /// All is quiet for good: an op that resolved while somebody waited was taken by somebody.
     pub(super) fn readiness_used(&self) -> Checked {
         for (worker, slots) in (0..).zip(&self.ops.slots) {

@@ -9,6 +9,8 @@ pub(super) struct Shutdown {
     /// Events since, and how many are allowed.
     events: u64,
     budget: u64,
+    /// When the last event was, of whatever kind.
+    pub(super) last: u64,
 }
 
 impl Shutdown {
@@ -108,11 +110,31 @@ impl Checker {
         }
     }
 
+    /// The program returned. A shutdown that reached its limit may leave workers behind that are inside user code, and no others.
+    pub(super) fn shutdown_left(&self) -> Checked {
+        let waited = self.now.saturating_sub(self.shutdown.last.max(self.still_until));
+        let busy = self.workers.list.iter().any(|seat| seat.polling != 0) || self.places.runs_outside();
+        if !self.running || !self.shutdown.asked() || busy || waited <= self.limits.shutdown_idle_ns {
+            return Ok(());
+        }
+        let what = format!(
+            "the program returned with a shutdown that has not ended: nothing has moved for {waited} ns, and nobody is inside a task or a blocking call"
+        );
+        Err(Violation::new("L11", what))
+    }
+
     pub(super) fn ended(&mut self) -> Checked {
         if !self.running {
             return Err(Violation::new("S26", "a runtime ended that had not begun, or had ended".to_owned()));
         }
         self.running = false;
+        let waited = self.now.saturating_sub(self.shutdown.last.max(self.still_until));
+        if waited > self.limits.shutdown_idle_ns && !self.places.runs_outside() {
+            let what = format!(
+                "the runtime waited {waited} ns at its end, and no worker and no blocking call was left to wait for"
+            );
+            return Err(Violation::new("L11", what));
+        }
         if self.sleep.sleepers != 0 {
             let what = format!("the runtime ended with {} workers among the sleepers", self.sleep.sleepers);
             return Err(Violation::new("S10", what));

@@ -106,6 +106,23 @@ impl Places {
         self.tasks.iter().position(kept).map(|n| n as u64)
     }
 
+    /// A handle or a waker that outlived the runtime was the last to go.
+    pub(super) fn freed_late(&mut self, task: u64) {
+        if let Some(task) = self.tasks.get_mut(task as usize) {
+            task.flags |= FREED;
+        }
+    }
+
+    /// The first task that was never freed.
+    pub(super) fn unfreed(&self) -> Option<u64> {
+        self.tasks.iter().position(|task| task.is(BORN) && !task.is(FREED)).map(|n| n as u64)
+    }
+
+    /// Whether a blocking call runs.
+    pub(super) fn runs_outside(&self) -> bool {
+        self.tasks.iter().any(|task| task.is(BORN) && task.at == At::Running(NONE))
+    }
+
     pub(super) fn alive(&self) -> u64 {
         self.spawned - self.gone
     }

@@ -20,6 +20,10 @@ pub(super) struct Worker {
     pub(super) polling_since: u64,
     /// It keeps its ring from the others for now.
     pub(super) kept: bool,
+    /// Since when.
+    pub(super) kept_since: u64,
+    /// A poll has started although it was kept for too long.
+    pub(super) kept_late: bool,
     /// When its last poll ended.
     pub(super) idle_from: u64,
     /// The worker it took over last, since its last poll.
@@ -65,6 +69,8 @@ impl Default for Worker {
             polling: 0,
             polling_since: 0,
             kept: false,
+            kept_since: 0,
+            kept_late: false,
             idle_from: 0,
             victim: NONE,
             main: false,

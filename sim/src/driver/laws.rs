@@ -1,5 +1,7 @@
 //! What must hold at a driver's door: S18, S21, S30, L7, L12. A broken law ends the run.
 
+use std::sync::Arc;
+
 use pirn::os::{Op, Token};
 
 use super::Driver;
@@ -8,6 +10,9 @@ use crate::world::World;
 
 /// Cancels that met no op are remembered, so many at most.
 const EARLY: usize = 64;
+
+/// How long an op may stay in flight on a descriptor that only it holds: its cancel is on its way.
+const ALONE_NS: u64 = 1_000_000;
 
 impl World {
     /// A cancel comes to driver `number`; `met`: its op is there, and whether that is a send.
@@ -69,10 +74,43 @@ impl World {
         }
     }
 
+    /// Ops other than sends on descriptors that nobody else has any more: they were to be cancelled when their owner went.
+    fn check_alone(&mut self, at: usize) {
+        let (now, driver) = (self.now, &mut self.drivers[at]);
+        let checker = &self.hosts[driver.host as usize].checker;
+        if driver.dead || checker.is_closing() || checker.is_stuck(driver.worker) {
+            return;
+        }
+        for slot in &mut driver.ops {
+            let alone = match &slot.op {
+                Some(Op::Accept { fd } | Op::Recv { fd, .. } | Op::Ready { fd, .. }) => {
+                    !slot.cancelled && Arc::strong_count(fd) == 1
+                }
+                _ => false,
+            };
+            if !alone {
+                slot.alone_since = u64::MAX;
+                continue;
+            }
+            slot.alone_since = slot.alone_since.min(now);
+            if now - slot.alone_since > ALONE_NS {
+                let (worker, token) = (driver.worker, slot.token);
+                let what = format!(
+                    "op {}.{} of worker {worker} has been in flight since {} ns on a descriptor that nobody else has: who dropped it has not cancelled it",
+                    token.slot(),
+                    token.generation(),
+                    slot.alone_since
+                );
+                return self.violated(Violation::new("L12", what).worker(worker));
+            }
+        }
+    }
+
     /// All threads are blocked: what is ready at a driver is collected soon.
     pub(crate) fn check_drivers(&mut self) {
         for at in 0..self.drivers.len() {
             self.check_in_flight(at);
+            self.check_alone(at);
             let driver = &self.drivers[at];
             let host = &self.hosts[driver.host as usize];
             if !driver.due.is_empty()
