@@ -43,7 +43,6 @@ pub(crate) struct Driver {
     due_since: u64,
     /// Cancels that met no op, the latest ones.
     early: VecDeque<Token>,
-    /// An unpark that no look has seen.
     unparked: bool,
     /// The thread inside a look, and whether it is blocked.
     looking: Option<u32>,
@@ -92,6 +91,11 @@ impl Driver {
         self.looking
     }
 
+    /// A thread is inside a look and does not wait there.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.looking.is_some() && !self.blocked
+    }
+
     pub(crate) fn stop_looking(&mut self) {
         self.looking = None;
     }
@@ -101,7 +105,7 @@ impl Driver {
         self.blocked = blocked;
     }
 
-    /// Whether something is due that the next look finds.
+    /// Whether the next look finds something.
     pub(crate) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }

@@ -196,8 +196,8 @@ impl World {
 
     /// A descriptor closes: no op needs it any more.
     pub(crate) fn check_descriptor_closed(&mut self, fd: i32) {
-        let (host, me) = (self.my_host(), self.current);
-        if self.drivers.iter().any(|driver| driver.looking() == Some(me)) {
+        let host = self.my_host();
+        if self.drivers.iter().any(|driver| driver.host == host && driver.is_at_work()) {
             // What a look finishes it lets go of, before it hands its completions out.
             return;
         }
