@@ -1,8 +1,7 @@
 //! Spawning from inside a runtime.
 
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::panic::Location;
-use core::task::Poll;
 
 use crate::runtime::Handle;
 use crate::sched;
@@ -89,15 +88,7 @@ where
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    crate::io::step_aside().await;
 }
 
 /// Runs `f` with the current runtime, without taking a reference to it.

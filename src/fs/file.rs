@@ -1,6 +1,7 @@
 //! An open file, read and written at places that the caller names.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::{Bound, RangeBounds};
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,11 +13,11 @@ use super::metadata::{Metadata, Permissions};
 use super::op;
 use super::options::{OpenOptions, open};
 use crate::io::Port;
-use crate::os::file::{Advice, OpenHow, Target};
+use crate::os::file::{AT_ONCE, Advice, OpenHow, Target};
 use crate::os::{Fd, FileOp};
 
-/// Bytes that one op moves at most: its buffer is an own one.
-pub(super) const CHUNK: usize = 1 << 20;
+/// Bytes that one op with a buffer of its own moves at most: they are copied once more, by the worker.
+pub(super) const CHUNK: usize = 2 * AT_ONCE;
 
 /// An open file or folder.
 ///
@@ -115,8 +116,13 @@ impl File {
         crate::io::spend_budget().await;
         let mut rest = buffers;
         IoSliceMut::advance_slices(&mut rest, 0);
-        let mut filled = 0;
+        let (mut filled, mut in_a_row) = (0, 0);
         while !rest.is_empty() {
+            if in_a_row >= AT_ONCE {
+                // Much is in memory: the copies make breaks, for whoever else has something to do.
+                crate::io::step_aside().await;
+                in_a_row = 0;
+            }
             let place = far(offset, filled)?;
             let step = match self.port.os().try_read_at(&self.fd, rest, place) {
                 Ok(Some(count)) => Ok(count),
@@ -127,6 +133,7 @@ impl File {
                 Ok(0) => break,
                 Ok(count) => {
                     filled += count;
+                    in_a_row += count;
                     IoSliceMut::advance_slices(&mut rest, count);
                 }
                 Err(error) if filled == 0 => return Err(error),
@@ -337,6 +344,21 @@ impl File {
             Some(false) => Residency::Absent,
             None => Residency::Unknown,
         }
+    }
+
+    /// Closes it off the worker, and says what a drop can't: that something written before is lost. If another handle of it is
+    /// left, or a read or write is under way, it stays open, and closes with the last of these.
+    ///
+    /// Cancel-safe: dropped before its end, it closes all the same.
+    ///
+    /// # Errors
+    /// Those of a write of the cursor that nobody waited for, and the system's. It is closed in any case.
+    pub async fn close(mut self) -> io::Result<()> {
+        let settled = poll_fn(|context| self.poll_settled(context)).await;
+        let (fd, port) = (Arc::clone(&self.fd), Arc::clone(&self.port));
+        drop(self);
+        let closed = op::simple(port.as_ref(), FileOp::Close { fd }).await;
+        settled.and(closed)
     }
 
     async fn simple(&self, op: FileOp) -> io::Result<()> {

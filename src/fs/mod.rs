@@ -1,8 +1,8 @@
 //! Files: opened, read and written without a worker ever waiting for the disk.
 //!
-//! A read asks the page cache first, and what is in memory is copied at once. Everything else is an op: the kernel's own
-//! (io_uring) or a call on a side thread (epoll), so that a cold read delays nobody but its reader. On epoll at most 64 such
-//! calls run at a time; more wait for their turn.
+//! A read asks the page cache first, and what is in memory is copied at once, with breaks if it is much. Everything else is an op: the
+//! kernel's own (io_uring, where it has one) or a call on a side thread, so that a cold read delays nobody but its reader. At most 64
+//! such calls run at a time, of each worker on io_uring and of all on epoll; more wait for their turn.
 //!
 //! **What becomes of a future that is dropped.** Its op is cancelled if it has not begun. An op that has begun goes on: a file
 //! that is opened all the same is closed, bytes that are read are thrown away (and can be read again), and a write, rename
@@ -12,8 +12,8 @@
 //! too ([`File::open`] opens folders).
 //!
 //! Paths are those of the process, or of the host's disk in the simulator, where the current folder is `/`.
-//! Dropping the last handle of a file closes it in place; where that may take long (the last name of a large file is gone), do
-//! it in [`spawn_blocking`](crate::spawn_blocking).
+//! Dropping the last handle of a file closes it in place; where that may take long (the last name of a large file is gone, a file
+//! system over a network), [`File::close`] does it elsewhere.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {

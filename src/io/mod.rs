@@ -15,7 +15,7 @@
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{
-    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget,
+    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget, step_aside,
 };
 
 mod context;

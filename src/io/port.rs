@@ -65,6 +65,19 @@ pub(crate) async fn spend_budget() {
     core::future::poll_fn(poll_budget).await;
 }
 
+/// Lets whatever else is to be run on this worker run first.
+pub(crate) async fn step_aside() {
+    let mut aside = false;
+    core::future::poll_fn(|context| {
+        if core::mem::replace(&mut aside, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// What became of a start.
 #[derive(Debug)]
 pub(crate) enum Started {

@@ -142,9 +142,10 @@ pub trait Os: Send + Sync + 'static {
     fn signal_child(&self, child: &Fd, number: i32) -> io::Result<()>;
 
     /// Reads from a file what is in memory, from `offset` on. `None`: the next byte is not, or nobody knows: submit a
-    /// `FileOp::Read`. A short count says that the rest is not in memory, or that the file ends.
+    /// `FileOp::Read`. A short count says that the rest is not in memory, that the file ends,
+    /// or that so much is enough for one call (`file::AT_ONCE`).
     fn try_read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>>;
-    /// Writes to a file what it takes without a wait. `None`: submit a `FileOp::Write`.
+    /// Writes to a file what it takes without a wait, perhaps not all. `None`: submit a `FileOp::Write`.
     fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>>;
     /// Whether all of `memory`, a part of a mapping of the file, is in memory. `None`: the system can't say.
     fn resident(&self, fd: &Fd, memory: &[u8]) -> Option<bool>;

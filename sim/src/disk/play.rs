@@ -132,6 +132,8 @@ impl World {
                 let inode = self.disk(host).open(base, path.path.as_bytes(), how)?;
                 return Ok((0, Yielded::Opened(self.open_file(host, inode, how)?)));
             }
+            // Whoever drops the op closes it, if it was the last that held it.
+            FileOp::Close { .. } => {}
             FileOp::SetLen { fd, length } => {
                 let file = self.file_of(fd)?;
                 if i64::try_from(*length).is_err() || !self.file(file).writes {

@@ -8,7 +8,7 @@ use super::socket::{Direction, Home, Socket, Stage};
 use super::thread;
 use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;
-use crate::os::file::pool::{Pool, Sink, give_back};
+use crate::os::file::pool::{Files, Pool, PoolOf, Sink, give_back};
 use crate::os::{
     Completion, Descriptor, DriverConfig, DriverParts, Fd, FileOp, Op, Reap, Submit, Submitted, Token, Wait,
 };
@@ -18,8 +18,9 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
     let (set, alarm) = (Arc::new(Set::new()?), Alarm::new()?);
     set.register_alarm(&alarm)?;
     let batch = config.batch.max(1);
+    let files = Arc::new(PoolOf { pool: Arc::clone(files), sink: set.clone() });
     Ok(DriverParts {
-        submit: Box::new(Submitter::new(set.clone(), Arc::clone(files), set.clone())),
+        submit: Box::new(Submitter::new(set.clone(), files, set.clone())),
         reap: Box::new(EpollReap {
             set: Arc::clone(&set),
             alarm,
@@ -38,8 +39,8 @@ pub(in crate::os) struct Submitter {
     stage: Stage,
     /// Where the pending op of a slot waits, for its cancel. Stale entries stay until their slot is used again.
     places: Vec<Option<Place>>,
-    /// The machine's side threads, and this driver as they see it.
-    files: Arc<Pool>,
+    files: Arc<dyn Files>,
+    /// Where the completion of a cancelled op goes.
     sink: Arc<dyn Sink>,
 }
 
@@ -50,7 +51,7 @@ struct Place {
 }
 
 impl Submitter {
-    pub(in crate::os) fn new(home: Arc<dyn Home>, files: Arc<Pool>, sink: Arc<dyn Sink>) -> Self {
+    pub(in crate::os) fn new(home: Arc<dyn Home>, files: Arc<dyn Files>, sink: Arc<dyn Sink>) -> Self {
         Self { home, stage: Stage::default(), places: Vec::new(), files, sink }
     }
 
@@ -74,12 +75,12 @@ impl Submitter {
         if entry.as_ref()?.generation == token.generation() { entry.take() } else { None }
     }
 
-    /// A read or write that needs no wait is made here, everything else about files by a side thread.
+    /// A read or write that needs no wait is made here, everything else about files elsewhere.
     fn submit_file(&mut self, token: Token, mut op: FileOp) -> Submitted {
         if let Some((result, yielded)) = play_now(&mut op) {
             return Submitted::Done(Completion { token, result, yielded });
         }
-        match self.files.start(token, op, &self.sink) {
+        match self.files.start(token, op) {
             Ok(()) => Submitted::Pending,
             Err((op, error)) => {
                 Submitted::Done(Completion { token, result: Err(error), yielded: give_back(op) })
@@ -118,7 +119,7 @@ impl Submit for Submitter {
             drop(held);
             return;
         }
-        self.files.cancel(token, &self.sink);
+        self.files.cancel(token);
     }
 }
 

@@ -40,7 +40,7 @@ fn place(offset: u64) -> io::Result<off_t> {
 }
 
 /// The descriptor and the path of an "at" call.
-fn at(path: &FilePath) -> (RawFd, *const c_char) {
+pub(in crate::os) fn at(path: &FilePath) -> (RawFd, *const c_char) {
     (path.base.as_ref().map_or(libc::AT_FDCWD, |base| base.raw()), path.path.as_ptr())
 }
 
@@ -105,6 +105,7 @@ pub(in crate::os) fn play(op: FileOp) -> Played {
             Ok(entries) => (Ok(entries.len()), Yielded::Entries(entries)),
             Err(error) => (Err(error), Yielded::Nothing),
         },
+        FileOp::Close { fd } => (close(fd).map(|()| 0), Yielded::Nothing),
         FileOp::ReadLink { path } => bytes(again(|| read_link(&path))),
         FileOp::Canonicalize { path } => bytes(canonicalize(&path)),
         op => (again(|| simple(&op)).map(|()| 0), Yielded::Nothing),
@@ -125,6 +126,22 @@ pub(super) fn open(path: &FilePath, how: &OpenHow) -> io::Result<Fd> {
     let fd = check(unsafe { libc::openat(base, path, how.raw(), how.mode) })?;
     // SAFETY: the descriptor is fresh.
     Ok(Arc::new(OpenFile::new(unsafe { owned(fd) })))
+}
+
+/// Closes a file that nobody else holds; else its last holder does. It is closed on an error too, EINTR included.
+fn close(mut fd: Fd) -> io::Result<()> {
+    let Some(raw) = OpenFile::sole(&mut fd) else { return Ok(()) };
+    OpenFile::closed(&mut fd);
+    // SAFETY: the number was this file's alone, which does not close it any more.
+    check(unsafe { libc::close(raw) }).map(drop)
+}
+
+/// What an open file is.
+pub(super) fn kind(fd: RawFd) -> Option<FileKind> {
+    // SAFETY: `stat` is plain integers; zeros are a value.
+    let mut raw: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: `raw` is valid for writing.
+    check(unsafe { libc::fstat(fd, &mut raw) }).ok().map(|_| FileKind::from_mode(raw.st_mode))
 }
 
 /// The ops that answer with success alone.

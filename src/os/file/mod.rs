@@ -19,6 +19,10 @@ pub(super) mod calls;
 pub(super) mod handle;
 pub(super) mod pool;
 
+/// Bytes that a direct call on a file moves at most, and an op that is played at once: a copy of so much takes some 20 µs, for
+/// which the worker does nothing else.
+pub const AT_ONCE: usize = 128 << 10;
+
 /// One request about files. It owns all it needs.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -53,6 +57,11 @@ pub enum FileOp {
         from: usize,
         /// Where in the file.
         offset: u64,
+    },
+    /// Close, if nobody else holds it: result 0. It is closed on an error too, which tells of what was written before.
+    Close {
+        /// The file or directory.
+        fd: Fd,
     },
     /// Bring what was written to the medium: result 0.
     Sync {

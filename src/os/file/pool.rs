@@ -25,6 +25,32 @@ pub(in crate::os) trait Sink: Send + Sync {
     fn deliver(&self, completion: Completion);
 }
 
+/// The file ops of one driver that may block: who plays them.
+pub(in crate::os) trait Files: Send + Sync {
+    /// Takes an op, whose completion comes to the driver. An error: it can't be played, and comes back.
+    fn start(&self, token: Token, op: FileOp) -> Result<(), (FileOp, io::Error)>;
+    /// Asks for an early end of an op; nothing, if it is not here any more.
+    fn cancel(&self, token: Token);
+}
+
+/// The side threads, as one driver sees them.
+pub(in crate::os) struct PoolOf {
+    /// The threads.
+    pub(in crate::os) pool: Arc<Pool>,
+    /// The driver.
+    pub(in crate::os) sink: Arc<dyn Sink>,
+}
+
+impl Files for PoolOf {
+    fn start(&self, token: Token, op: FileOp) -> Result<(), (FileOp, io::Error)> {
+        self.pool.start(token, op, &self.sink)
+    }
+
+    fn cancel(&self, token: Token) {
+        self.pool.cancel(token, &self.sink);
+    }
+}
+
 /// The side threads. They end when it goes.
 pub(in crate::os) struct Pool {
     shared: Arc<Shared>,

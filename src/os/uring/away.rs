@@ -87,8 +87,10 @@ impl UringReap {
         let before = out.len();
         let full = before + self.batch;
         let waiting = self.requests.len();
-        let may_block = self.alarm.may_block(wait);
-        let mut block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
+        // Half of the batch is the sockets'.
+        let sent = self.files.look(self.batch.div_ceil(2), out)?;
+        let may_block = sent && self.alarm.may_block(wait);
+        let mut block = self.outbox.take(&mut self.requests, out, full - out.len(), may_block);
         for request in self.requests.range(waiting..) {
             if let Request::Leave { fd, alone: true, .. } = request {
                 // Its close is the owner's; its peer need not wait for that.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use io_uring::{opcode, squeue, types};
 
 use super::away::Away;
+use super::files::FileRing;
 use super::outbox::{Outbox, Request};
 use super::probe::refused;
 use super::ring::{Event, Ring};
@@ -36,7 +37,9 @@ const KIND: u32 = 60;
 pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
     let outbox = Arc::new(Outbox::new()?);
     let alarm = Alarm::new()?;
+    let files = Arc::new(FileRing::new(Arc::clone(files), &outbox));
     let reap = UringReap {
+        files: Arc::clone(&files),
         away: Away::new(&outbox, &alarm)?,
         outbox: Arc::clone(&outbox),
         ring: Ring::new().map_err(refused)?,
@@ -51,7 +54,7 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
         stage: Stage::default(),
     };
     Ok(DriverParts {
-        submit: Box::new(Submitter::new(outbox.clone(), Arc::clone(files), outbox.clone())),
+        submit: Box::new(Submitter::new(outbox.clone(), files, outbox.clone())),
         reap: Box::new(reap),
         unpark: outbox,
     })
@@ -60,6 +63,7 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
 /// The half. Its methods run on one thread at a time, mostly the ring's own.
 pub(super) struct UringReap {
     pub(super) outbox: Arc<Outbox>,
+    pub(super) files: Arc<FileRing>,
     pub(super) ring: Ring,
     /// The thread that may enter the ring.
     owner: Option<u64>,
@@ -250,9 +254,12 @@ impl UringReap {
 
     /// One look on the ring's own thread.
     fn look(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
-        let full = out.len() + self.batch;
-        let may_block = self.alarm.may_block(wait);
-        let block = self.outbox.take(&mut self.requests, out, self.batch, may_block);
+        let before = out.len();
+        let full = before + self.batch;
+        // Half of the batch is the sockets'.
+        let sent = self.files.look(self.batch.div_ceil(2), out)?;
+        let may_block = sent && out.len() == before && self.alarm.may_block(wait);
+        let block = self.outbox.take(&mut self.requests, out, full - out.len(), may_block);
         self.watch_event()?;
         self.carry_out()?;
         // Not with a wake source or a request still outside (law 8).
@@ -265,6 +272,7 @@ impl UringReap {
         self.collect(full, out)?;
         if block {
             self.outbox.take(&mut self.requests, out, full - out.len(), false);
+            self.files.look(full - out.len(), out)?;
         }
         Ok(())
     }

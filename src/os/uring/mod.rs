@@ -6,6 +6,8 @@
 //! | `buffers.rs` | its provided buffers |
 //! | `outbox.rs` | what waits for its next look: requests, completions, the eventfd |
 //! | `driver.rs` | the reaping half: requests to entries, events to sockets |
+//! | `files.rs` | the ring of its file ops |
+//! | `entry.rs` | file ops as entries |
 //! | `probe.rs` | whether this process may have rings, and if not, why |
 //! | `away.rs` | the same half on a thread that may not enter the ring |
 //!
@@ -23,6 +25,8 @@ use super::{Os, sys};
 mod away;
 mod buffers;
 mod driver;
+mod entry;
+mod files;
 mod outbox;
 mod probe;
 mod ring;

@@ -1,6 +1,7 @@
 //! Bad input: the right error, never a panic, never a future that is stuck.
 
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use pirn::fs::{self, Advice, File, OpenOptions};
@@ -32,6 +33,54 @@ fn paths_that_are_none() {
 }
 
 #[test]
+fn paths_that_are_too_long() {
+    everywhere("paths_that_are_too_long", async |folder| {
+        fs::write(folder.join("a"), "abc").await?;
+        // A name of more than 255 bytes, and a path of more than 4,095.
+        for long in [folder.join("n".repeat(300)), folder.join("d/".repeat(2_100))] {
+            let kinds = [
+                kind(File::open(&long).await),
+                kind(fs::write(&long, "").await),
+                kind(fs::metadata(&long).await),
+                kind(fs::create_dir(&long).await),
+                kind(fs::remove_file(&long).await),
+                kind(fs::remove_dir(&long).await),
+                kind(fs::rename(folder.join("a"), &long).await),
+                kind(fs::rename(&long, folder.join("b")).await),
+                kind(fs::hard_link(folder.join("a"), &long).await),
+                kind(fs::symlink("a", &long).await),
+                kind(fs::read_link(&long).await),
+            ];
+            assert!(kinds.iter().all(|kind| *kind == ErrorKind::InvalidFilename), "{kinds:?}");
+        }
+        assert_eq!(fs::read(folder.join("a")).await?, b"abc");
+        Ok(())
+    });
+}
+
+#[test]
+fn names_that_are_no_text() {
+    everywhere("names_that_are_no_text", async |folder| {
+        let name = std::ffi::OsStr::from_bytes(b"\xff\xfe name\n");
+        let path = folder.join(name);
+        fs::write(&path, "abc").await?;
+        assert_eq!(fs::read(&path).await?, b"abc");
+        assert_eq!(fs::metadata(&path).await?.len(), 3);
+        let mut entries = fs::read_dir(folder).await?;
+        let entry = entries.next().await?.expect("one entry");
+        assert_eq!(entry.file_name(), name);
+        let missing = folder.join(std::ffi::OsStr::from_bytes(b"\xc3"));
+        let error = File::open(&missing).await.expect_err("it is not there");
+        assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("open"), "{error}");
+        fs::rename(&path, &missing).await?;
+        assert_eq!(kind(fs::read_to_string(&path).await), ErrorKind::NotFound);
+        fs::write(&missing, b"\xff").await?;
+        assert_eq!(kind(fs::read_to_string(&missing).await), ErrorKind::InvalidData);
+        Ok(())
+    });
+}
+
+#[test]
 fn folders_are_no_files() {
     everywhere("folders_are_no_files", async |folder| {
         assert_eq!(kind(fs::read(folder).await), ErrorKind::IsADirectory);
@@ -57,6 +106,13 @@ fn zero_lengths_and_huge_offsets() {
         assert_eq!(file.read(&mut []).await?, 0);
         assert_eq!(file.write(&[]).await?, 0);
         file.write_all(&[]).await?;
+        let (read, bytes) = file.read_owned_at(Vec::new(), 0).await;
+        assert_eq!((read?, bytes.capacity()), (0, 0));
+        let (written, bytes) = file.write_owned_at(Vec::new(), 0).await;
+        written?;
+        assert_eq!(bytes, b"");
+        file.advise(5..5, Advice::WillNeed).await?;
+        file.readahead(1 << 40..).await?;
         assert_eq!(file.metadata().await?.len(), 0);
         for offset in [1 << 63, u64::MAX - 3, u64::MAX] {
             assert_eq!(kind(file.read_at(&mut [0; 8], offset).await), ErrorKind::InvalidInput, "{offset}");
@@ -108,6 +164,36 @@ fn a_file_shrinks_while_it_is_read() {
         cutting.await.expect("no panic")?;
         assert_eq!(reader.read(&mut [0; 10]).await?, 0);
         assert_eq!(fs::read(&path).await?, b"");
+        Ok(())
+    });
+}
+
+/// Reads by ops, of what is not in memory, while others cut and fill the file: each brings bytes that were there, or fewer.
+#[test]
+fn a_cold_file_shrinks_while_it_is_read() {
+    everywhere("a_cold_file_shrinks_while_it_is_read", async |folder| {
+        let whole = pattern(0, 400_000);
+        let file = OpenOptions::new().read(true).write(true).create(true).open(folder.join("a")).await?;
+        let file = std::sync::Arc::new(file);
+        for length in [390_000, 150_000, 4_097, 0] {
+            file.write_all_at(&whole, 0).await?;
+            file.sync_data().await?;
+            file.advise(.., Advice::DontNeed).await?;
+            let mut readers = Vec::new();
+            for at in 0..8 {
+                let (file, offset) = (file.clone(), at * 50_000);
+                readers.push(pirn::spawn(async move {
+                    file.read_owned_at(Vec::with_capacity(50_000), offset as u64).await
+                }));
+            }
+            file.set_len(length).await?;
+            for (at, reader) in readers.into_iter().enumerate() {
+                let (count, bytes) = reader.await.expect("no panic");
+                assert_eq!(count?, bytes.len());
+                assert!(bytes[..] == whole[at * 50_000..][..bytes.len()], "what is read was there");
+            }
+            assert_eq!(file.read_at(&mut [0; 10], length).await?, 0);
+        }
         Ok(())
     });
 }

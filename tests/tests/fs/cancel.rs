@@ -68,7 +68,8 @@ const FUTURES: &[(&str, Make)] = &[
             file.read_at(&mut some, 100).await?;
             file.read_owned_at(Vec::with_capacity(500), 10).await.0?;
             file.set_len(6_000).await?;
-            file.sync_all().await
+            file.sync_all().await?;
+            file.close().await
         })
     }),
     ("at the cursor", |at| {
@@ -159,6 +160,36 @@ fn live() {
                 open_files() == 0
             });
         }
+    });
+}
+
+/// A named pipe that nobody has open at its other end keeps an open waiting on a side thread, which can't be called back. Nobody
+/// else waits for it, and it ends when the other end comes.
+#[test]
+fn an_open_that_would_wait_for_ever() {
+    alone("fs::cancel::an_open_that_would_wait_for_ever", || {
+        for (_, runtime) in runtimes() {
+            let result = runtime.block_on(in_folder(async |folder| {
+                let path = folder.join("pipe");
+                let name = std::ffi::CString::new(path.to_str().expect("text"))?;
+                // SAFETY: a string with its end.
+                assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+                for _ in 0..3 {
+                    let opened = timeout(Duration::from_millis(5), File::open(&path)).await;
+                    assert!(opened.is_err(), "{opened:?}");
+                }
+                fs::write(folder.join("other"), "abc").await?;
+                let writer = timeout(Duration::from_millis(5), fs::write(&path, "abc")).await;
+                // It may find the ends to read that wait; bytes have no places in a pipe.
+                assert!(!matches!(writer, Ok(Ok(()))), "{writer:?}");
+                // Lets the side threads go.
+                drop(OpenOptions::new().read(true).write(true).open(&path).await?);
+                Ok(())
+            }));
+            result.expect("no error");
+            runtime.shutdown_timeout(Duration::from_secs(10)).expect("it ends");
+        }
+        crate::support::eventually("all files are closed", || open_files() == 0);
     });
 }
 

@@ -2,10 +2,12 @@
 
 mod bad;
 mod cancel;
+mod cold;
 mod cursor;
 mod folders;
 mod limits;
 mod positions;
+mod takeover;
 mod whole;
 
 use std::io;

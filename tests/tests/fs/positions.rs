@@ -139,6 +139,27 @@ fn length_and_holes() {
 }
 
 #[test]
+fn files_are_closed() {
+    everywhere("files_are_closed", async |folder| {
+        let mut file = update(folder.join("a")).await?;
+        file.write_all(b"abc").await?;
+        let other = file.try_clone();
+        file.close().await?;
+        let mut all = [0; 3];
+        other.read_exact_at(&mut all, 0).await?;
+        assert_eq!(&all, b"abc", "another handle keeps it open");
+        // A write that was begun and left is waited for; one that had no turn is none.
+        let mut other = other;
+        drop(super::once(other.write(b"de")).await);
+        other.close().await?;
+        let held = pirn::fs::read(folder.join("a")).await?;
+        assert!(held == b"abcde" || held == b"abc", "{held:?}");
+        let folder = File::open(folder).await?;
+        folder.close().await
+    });
+}
+
+#[test]
 fn files_of_std() {
     live("files_of_std", async |folder| {
         let path = folder.join("a");

@@ -6,9 +6,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pirn::os::{Op, Os, Wait};
+use pirn::os::file::Advice;
+use pirn::os::{FileOp, Op, Os, Token, Wait};
 
 use super::cases::Case;
+use super::files::reading;
 use super::world::{World, received};
 use crate::alone::alone;
 
@@ -160,5 +162,45 @@ fn signal_ends_no_wait_with_an_error() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         sender.join().expect("no panic");
+    });
+}
+
+/// File ops that a driver has in flight when it goes: their buffers stay until the kernel is done, what they open is closed.
+#[test]
+fn a_driver_goes_with_file_ops_in_flight() {
+    alone("os::live::a_driver_goes_with_file_ops_in_flight", || {
+        for world in worlds() {
+            let before = crate::alone::descriptors();
+            for round in 0..20 {
+                let mut files = world.files();
+                let fd = files.make("a", &super::pattern(0, 500_000));
+                let pipe = files.at("pipe");
+                // SAFETY: a string with its end.
+                assert_eq!(unsafe { libc::mkfifo(pipe.path.as_ptr(), 0o600) }, 0);
+                files.does(FileOp::Sync { fd: fd.clone(), data_only: false });
+                files.does(FileOp::Advise { fd: fd.clone(), offset: 0, length: 0, advice: Advice::DontNeed });
+                let mut ops = Vec::new();
+                for at in 0..30 {
+                    let buffer = Vec::with_capacity(16_000);
+                    ops.push(FileOp::Read { fd: fd.clone(), buffer, max: 16_000, offset: at * 16_000 });
+                    ops.push(FileOp::Open { path: files.at("a"), how: reading() });
+                }
+                if world.os.name() == "uring" {
+                    // A side thread would wait in it for ever.
+                    ops.push(FileOp::Open { path: pipe, how: reading() });
+                }
+                for (slot, op) in ops.into_iter().enumerate() {
+                    // Past the bench, which would wait for them.
+                    let token = Token::new(0, 1_000 + slot as u32, 0);
+                    files.bench.drivers[0].submit.submit(token, Op::File(op));
+                }
+                if round % 2 == 0 {
+                    files.bench.drivers[0].reap.poll(Wait::No, &mut Vec::new()).expect("a look");
+                }
+            }
+            crate::support::eventually(&format!("all is closed on {}", world.os.name()), || {
+                crate::alone::descriptors() <= before
+            });
+        }
     });
 }
