@@ -34,7 +34,7 @@ fn paths_that_are_none() {
 
 #[test]
 fn paths_that_are_too_long() {
-    everywhere("paths_that_are_too_long", async |folder| {
+    live("paths_that_are_too_long", async |folder| {
         fs::write(folder.join("a"), "abc").await?;
         // A name of more than 255 bytes, and a path of more than 4,095.
         for long in [folder.join("n".repeat(300)), folder.join("d/".repeat(2_100))] {
@@ -60,7 +60,7 @@ fn paths_that_are_too_long() {
 
 #[test]
 fn names_that_are_no_text() {
-    everywhere("names_that_are_no_text", async |folder| {
+    live("names_that_are_no_text", async |folder| {
         let name = std::ffi::OsStr::from_bytes(b"\xff\xfe name\n");
         let path = folder.join(name);
         fs::write(&path, "abc").await?;
@@ -171,7 +171,7 @@ fn a_file_shrinks_while_it_is_read() {
 /// Reads by ops, of what is not in memory, while others cut and fill the file: each brings bytes that were there, or fewer.
 #[test]
 fn a_cold_file_shrinks_while_it_is_read() {
-    everywhere("a_cold_file_shrinks_while_it_is_read", async |folder| {
+    live("a_cold_file_shrinks_while_it_is_read", async |folder| {
         let whole = pattern(0, 400_000);
         let file = OpenOptions::new().read(true).write(true).create(true).open(folder.join("a")).await?;
         let file = std::sync::Arc::new(file);

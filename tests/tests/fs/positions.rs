@@ -153,7 +153,7 @@ fn files_are_closed() {
         drop(super::once(other.write(b"de")).await);
         other.close().await?;
         let held = pirn::fs::read(folder.join("a")).await?;
-        assert!(held == b"abcde" || held == b"abc", "{held:?}");
+        assert!(held.len() >= 3 && b"abcde".starts_with(&held), "{held:?}");
         let folder = File::open(folder).await?;
         folder.close().await
     });
