@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::read::{ReadSide, Take};
-use super::write::Writer;
+use super::write::{OwnedWrite, Writer};
 use crate::io::Port;
 use crate::os::{Fd, Op, Os, SocketOption};
 
@@ -58,6 +58,19 @@ impl Duplex {
         take: Take,
     ) -> Poll<io::Result<usize>> {
         self.read.poll(self.port.as_ref(), self.fd(), context, into, take)
+    }
+
+    /// Reads into the unused capacity of a buffer; the buffer with its result.
+    pub(crate) async fn read_owned(&self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        let result =
+            poll_fn(|context| self.read.poll_owned(self.port.as_ref(), self.fd(), context, &mut buffer))
+                .await;
+        (result, buffer)
+    }
+
+    /// Writes all of a buffer; the buffer with its result.
+    pub(crate) fn write_owned(&self, bytes: Vec<u8>) -> OwnedWrite<'_> {
+        self.write.write_owned(self.port.as_ref(), bytes)
     }
 
     pub(crate) fn poll_write(
@@ -108,17 +121,15 @@ impl Duplex {
 
     pub(crate) async fn read_to_end(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         let start = into.len();
-        let mut filled = start;
+        let mut end = End { filled: start, into };
         loop {
-            let chunk = (filled - start).clamp(4 << 10, 1 << 20);
-            into.resize(filled + chunk, 0);
-            let room = &mut into[filled..];
-            let read =
-                poll_fn(|context| self.poll_read(context, &mut [IoSliceMut::new(room)], Take::Away)).await;
-            filled += read.as_ref().map_or(0, |count| *count);
-            into.truncate(filled);
-            if read? == 0 {
-                return Ok(filled - start);
+            let chunk = (end.filled - start).clamp(4 << 10, 1 << 20);
+            end.into.resize(end.filled + chunk, 0);
+            let room = &mut end.into[end.filled..];
+            match poll_fn(|context| self.poll_read(context, &mut [IoSliceMut::new(room)], Take::Away)).await?
+            {
+                0 => return Ok(end.filled - start),
+                count => end.filled += count,
             }
         }
     }
@@ -148,6 +159,18 @@ impl Duplex {
                 "{held} received bytes were not read and would be lost: read them first"
             ))),
         }
+    }
+}
+
+/// A vector that keeps what was filled, however the filling ends.
+struct End<'a> {
+    into: &'a mut Vec<u8>,
+    filled: usize,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.into.truncate(self.filled);
     }
 }
 
@@ -250,6 +273,20 @@ macro_rules! reads {
                 ::std::future::poll_fn(|context| self.duplex().poll_read(context, buffers, take)).await
             }
 
+            /// Reads and appends to what `buffer` holds, as far as its capacity goes, and returns how many bytes; 0 is the end of
+            /// the stream, or a buffer without room.
+            ///
+            /// Nothing is copied on the way from the kernel: on io_uring, what was received before it was asked for comes in the
+            /// memory it stands in, if `buffer` is empty; then that is another allocation, of at least the capacity.
+            ///
+            /// Cancel-safe for the stream: dropped before its end, it has taken nothing from it. The buffer goes with the future.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read), with the buffer.
+            pub async fn read_owned(&self, buffer: Vec<u8>) -> (::std::io::Result<usize>, Vec<u8>) {
+                self.duplex().read_owned(buffer).await
+            }
+
             /// Fills `buffer`.
             ///
             /// Not cancel-safe: dropped before its end, it may have taken bytes.
@@ -344,6 +381,21 @@ macro_rules! writes {
             /// of the workers of the stream's own runtime nothing is staged.
             pub fn set_cork(&self, on: bool) {
                 self.duplex().set_cork(on);
+            }
+
+            /// Writes all of `bytes` and waits until the kernel has taken them; the buffer comes back as it was. Nothing is copied on
+            /// the way to the kernel.
+            ///
+            /// Not cancel-safe: dropped before its end, it may have written a part or all. What waits for room goes with the stream
+            /// then, which sends it.
+            ///
+            /// # Errors
+            /// As [`write`](Self::write), with the buffer.
+            pub async fn write_owned(
+                &self,
+                bytes: ::std::vec::Vec<u8>,
+            ) -> (::std::io::Result<()>, ::std::vec::Vec<u8>) {
+                self.duplex().write_owned(bytes).await
             }
 
             /// Waits until the kernel has taken all bytes that writes accepted.

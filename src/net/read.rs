@@ -7,7 +7,7 @@ use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
 use crate::io::{InFlight, Port, locked, poll_budget};
-use crate::os::{Fd, Interest};
+use crate::os::{Fd, Interest, Os};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// The state of the direction.
@@ -36,7 +36,31 @@ impl ReadSide {
         into: &mut [IoSliceMut<'_>],
         take: Take,
     ) -> Poll<io::Result<usize>> {
-        let asked: usize = into.iter().map(|slice| slice.len()).sum();
+        let asked = into.iter().map(|slice| slice.len()).sum();
+        self.poll_call(port, fd, context, asked, take, |os| os.try_recv(fd, into, take == Take::Peek))
+    }
+
+    /// A read into the unused capacity of a buffer.
+    pub(super) fn poll_owned(
+        &self,
+        port: &dyn Port,
+        fd: &Fd,
+        context: &mut Context<'_>,
+        into: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let asked = into.capacity() - into.len();
+        self.poll_call(port, fd, context, asked, Take::Away, |os| os.try_recv_owned(fd, into))
+    }
+
+    fn poll_call(
+        &self,
+        port: &dyn Port,
+        fd: &Fd,
+        context: &mut Context<'_>,
+        asked: usize,
+        take: Take,
+        mut call: impl FnMut(&dyn Os) -> io::Result<Option<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }
@@ -48,7 +72,7 @@ impl ReadSide {
         loop {
             if !drained {
                 ready!(poll_budget(context));
-                if let Some(count) = port.os().try_recv(fd, into, take == Take::Peek)? {
+                if let Some(count) = call(port.os().as_ref())? {
                     if take == Take::Away && count > 0 && count < asked {
                         self.drained.store(true, Ordering::Relaxed);
                     }

@@ -15,6 +15,10 @@ use crate::io::{InFlight, Polled, Port, Staged, Started, Turn, Wakers, locked};
 use crate::os::{Completion, Fd, Op};
 use crate::sync::Mutex;
 
+pub(super) use self::owned::OwnedWrite;
+
+mod owned;
+
 /// Bytes copied at most for one send in flight: enough to keep a connection busy, little enough to hold for one that is stuck.
 const COPY: usize = 64 << 10;
 /// Bytes staged at most: copying more costs about as much as the call that it saves.
@@ -42,6 +46,8 @@ struct WriteSide {
     writes: u32,
     /// The turn before that had more than one.
     chatty: bool,
+    /// The buffer of an owned write.
+    lent: owned::Lent,
     /// Why accepted bytes were not sent. Reported by every later write, flush and shutdown.
     failed: Option<Failure>,
 }
@@ -179,6 +185,7 @@ impl WriteSide {
                 Polled::Ready(completion) => {
                     self.op = None;
                     self.note(&completion);
+                    self.lent.give_back(completion.yielded);
                 }
                 Polled::Pending => return Some(ControlFlow::Break(Poll::Pending)),
                 Polled::NeedsWaker => return Some(ControlFlow::Continue(())),

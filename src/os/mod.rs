@@ -121,6 +121,15 @@ pub trait Os: Send + Sync + 'static {
 
     /// Receives what is there; with `peek`, leaves it there. `Ok(Some(0))` is the end of the stream (if `into` has room).
     fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>>;
+    /// Receives what is there into the unused capacity of `into`, behind what it holds. What was received ahead may come in
+    /// the memory it stands in: then `into` is another allocation of at least the capacity, and its own is freed.
+    fn try_recv_owned(&self, fd: &Fd, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let held = into.len();
+        into.resize(into.capacity(), 0);
+        let came = self.try_recv(fd, &mut [IoSliceMut::new(&mut into[held..])], false);
+        into.truncate(held + came.as_ref().map_or(0, |count| count.unwrap_or(0)));
+        came
+    }
     /// Sends what fits.
     fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>>;
     /// Accepts a connection that waits.

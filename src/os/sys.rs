@@ -183,10 +183,15 @@ pub(super) fn recv(fd: RawFd, into: &mut [u8], flags: c_int) -> io::Result<usize
     check_size(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) })
 }
 
-/// Receives into the unused capacity of `buffer`, which is cleared first; at most `max` bytes. Of a stream that is no socket: reads.
+/// Receives into `buffer`, which is cleared first; at most `max` bytes. Of a stream that is no socket: reads.
 pub(super) fn recv_vec(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     buffer.clear();
     buffer.reserve(max);
+    recv_spare(fd, socket, buffer, max)
+}
+
+/// Receives into the unused capacity of `buffer`, behind what it holds; at most `max` bytes, for which there is room.
+pub(super) fn recv_spare(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     let spare: &mut [MaybeUninit<u8>] = &mut buffer.spare_capacity_mut()[..max];
     // SAFETY: pointer and length are those of `spare`, and the kernel only writes.
     let count = check_size(unsafe {
@@ -195,8 +200,8 @@ pub(super) fn recv_vec(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize
             false => libc::read(fd, spare.as_mut_ptr().cast(), spare.len()),
         }
     })?;
-    // SAFETY: the kernel wrote `count` bytes, at most `max`, which fit the capacity.
-    unsafe { buffer.set_len(count) };
+    // SAFETY: the kernel wrote `count` bytes, at most `max`, behind the ones it held; they fit the capacity.
+    unsafe { buffer.set_len(buffer.len() + count) };
     Ok(count)
 }
 

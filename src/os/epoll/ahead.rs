@@ -102,6 +102,32 @@ impl Ahead {
         Some(Ok(count))
     }
 
+    /// Moves bytes behind those of `into`, as far as its capacity goes: without a copy if it is empty and a chunk is as good a
+    /// buffer. `None`: nothing is held.
+    pub(super) fn hand_over(&mut self, into: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        let Some(first) = self.chunks.front() else {
+            return self.end().map(|end| end.map(|()| 0));
+        };
+        let whole = self.at == 0 && first.len() <= into.capacity() && first.capacity() >= into.capacity();
+        if into.is_empty()
+            && whole
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.held -= chunk.len();
+            *into = chunk;
+            return Some(Ok(into.len()));
+        }
+        let before = into.len();
+        while let Some(first) = self.chunks.front()
+            && into.len() < into.capacity()
+        {
+            let part = (first.len() - self.at).min(into.capacity() - into.len());
+            into.extend_from_slice(&first[self.at..self.at + part]);
+            self.consume(part);
+        }
+        Some(Ok(into.len() - before))
+    }
+
     fn end(&mut self) -> Option<io::Result<()>> {
         self.failed
             .take()

@@ -210,6 +210,24 @@ impl Socket {
         Ok(count)
     }
 
+    /// The same into the unused capacity of a buffer.
+    pub(in crate::os) fn try_recv_owned(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let room = into.capacity() - into.len();
+        if room == 0 {
+            return Ok(Some(0));
+        }
+        let mut side = self.read.lock();
+        if let Some(count) = side.ahead().and_then(|ahead| ahead.hand_over(into)) {
+            return count.map(Some);
+        }
+        if side.known_idle() {
+            return Ok(None);
+        }
+        let count = retry(|| calls::recv_spare(self.raw(), self.kind != Kind::Other, into, room))?;
+        side.moved(room, count);
+        Ok(count)
+    }
+
     pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let asked = from.iter().map(|slice| slice.len()).sum();
         let mut side = self.write.lock();
