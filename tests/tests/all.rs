@@ -2,6 +2,7 @@
 
 mod alone;
 mod blocking;
+mod cancel;
 mod ecosystem;
 mod fs;
 mod lifecycle;

@@ -1,12 +1,13 @@
 //! Sockets and pipes, on live kernels and simulated ones.
 
+mod bad;
 mod bulk;
 mod cancel;
 mod cork;
 mod fd;
-mod harness;
 mod listener;
 mod names;
+mod owned;
 mod pipe;
 mod resources;
 mod stream;
@@ -24,7 +25,7 @@ use pirn::net::{TcpListener, TcpStream};
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// An unused port of this machine, live or simulated.
-fn any() -> SocketAddr {
+pub(crate) fn any() -> SocketAddr {
     #[cfg(feature = "sim")]
     if pirn_sim::is_simulated() {
         return SocketAddr::new(pirn_sim::host_addr("host"), 0);
@@ -33,7 +34,7 @@ fn any() -> SocketAddr {
 }
 
 /// A size for live runs, or a smaller one for simulated runs, which do much more per byte.
-fn scale(live: usize, simulated: usize) -> usize {
+pub(crate) fn scale(live: usize, simulated: usize) -> usize {
     #[cfg(feature = "sim")]
     if pirn_sim::is_simulated() {
         return simulated;
@@ -43,7 +44,7 @@ fn scale(live: usize, simulated: usize) -> usize {
 }
 
 /// Runs a test's future as [`on_workers`] does, and in the simulator, on a host with 1 to 3 workers, for some seeds.
-fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(name: &str, test: F) {
+pub(crate) fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(name: &str, test: F) {
     on_workers(test);
     #[cfg(feature = "sim")]
     for seed in 0..40 {
@@ -60,7 +61,7 @@ fn everywhere<F: AsyncFn() -> io::Result<()> + Copy + Send + Sync + 'static>(nam
 }
 
 /// Runs a test's future on each live backend, on one worker, then on three.
-fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
+pub(crate) fn on_workers<F: AsyncFn() -> io::Result<()>>(test: F) {
     for backend in crate::process::backends() {
         for workers in [1, 3] {
             let runtime = pirn::Builder::new().workers(workers).backend(backend).build().expect("a runtime");
@@ -85,7 +86,7 @@ fn run<T>(workers: usize, future: impl Future<Output = T>) -> T {
 }
 
 /// A connected pair: the connecting side, the accepted side.
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+pub(crate) async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind(any()).await?;
     let client = TcpStream::connect(listener.local_addr()?).await?;
     let (server, _) = listener.accept().await?;
@@ -93,7 +94,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 /// A pair whose kernel buffers hold little.
-async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
+pub(crate) async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
     let (client, server) = pair().await?;
     for stream in [&client, &server] {
         stream.set_send_buffer_size(16 << 10)?;
@@ -103,6 +104,6 @@ async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 /// Bytes that say where in the stream they stand.
-fn pattern(from: usize, count: usize) -> Vec<u8> {
+pub(crate) fn pattern(from: usize, count: usize) -> Vec<u8> {
     crate::os::pattern(from, count)
 }

@@ -103,7 +103,7 @@ fn dropped_runtime_leaves_no_descriptor() {
     });
 }
 
-fn limit_descriptors(limit: u64) {
+pub(super) fn limit_descriptors(limit: u64) {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `now` is valid for writing.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut now) }, 0);

@@ -117,3 +117,132 @@ fn no_memory_may_be_locked() {
         }
     });
 }
+
+/// What the kernel answers where `kernel.io_uring_disabled` is set: EPERM, and the value can be read. The machine's own setting
+/// stays as it is: this process sees another file in its place.
+#[test]
+fn switched_off_for_all() {
+    alone("runtime::fallback::switched_off_for_all", || {
+        if show_disabled("2") {
+            falls_back(libc::EPERM, "kernel.io_uring_disabled = 2");
+        }
+    });
+}
+
+#[test]
+fn kept_for_a_group() {
+    alone("runtime::fallback::kept_for_a_group", || {
+        if show_disabled("1") {
+            falls_back(libc::EPERM, "kernel.io_uring_group");
+        }
+    });
+}
+
+const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
+
+/// Puts a file over the setting, in a mount namespace of this process' own. False: not allowed here.
+fn show_disabled(value: &str) -> bool {
+    if !std::path::Path::new(DISABLED).exists() {
+        println!("not run: this kernel has no {DISABLED}");
+        return false;
+    }
+    let file = std::env::temp_dir().join(format!("pirn-disabled-{}", std::process::id()));
+    std::fs::write(&file, value).expect("a file in the folder for such files");
+    let source = std::ffi::CString::new(file.to_str().expect("a plain name")).expect("no zero byte");
+    let target = std::ffi::CString::new(DISABLED).expect("no zero byte");
+    let (root, none) = (c"/".as_ptr(), std::ptr::null());
+    // SAFETY: the strings outlive the calls; null stands for the arguments that a bind mount has not.
+    let shown = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) == 0
+            && libc::mount(source.as_ptr(), target.as_ptr(), none, libc::MS_BIND, none.cast()) == 0
+    };
+    let refused = std::io::Error::last_os_error();
+    // The mount holds the file.
+    std::fs::remove_file(&file).expect("the file just made");
+    match shown {
+        true => assert_eq!(std::fs::read_to_string(DISABLED).expect("readable").trim(), value),
+        false => println!("not run: no mounts for this process: {refused}"),
+    }
+    shown
+}
+
+/// The real setting, which is the whole machine's: only where PIRN_TEST_SYSCTL says that nobody else needs rings now.
+#[test]
+fn switched_off_by_the_machine() {
+    /// Puts the setting back.
+    struct Restore(String);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            std::fs::write(DISABLED, &self.0).expect("the setting could be written before");
+        }
+    }
+
+    alone("runtime::fallback::switched_off_by_the_machine", || {
+        if std::env::var_os("PIRN_TEST_SYSCTL").is_none() {
+            println!("not run: PIRN_TEST_SYSCTL is not set");
+            return;
+        }
+        // SAFETY: this process runs one test on one thread.
+        unsafe { std::env::remove_var("PIRN_BACKEND") };
+        let before = std::fs::read_to_string(DISABLED).expect("this kernel has the setting");
+        let restore = Restore(before);
+        std::fs::write(DISABLED, "2").expect("the right to write it");
+        let text = said(|| assert_eq!(serve(), "epoll"));
+        drop(restore);
+        assert!(text.contains("kernel.io_uring_disabled = 2"), "{text}");
+    });
+}
+
+/// The first rings can be had and a later one not, for want of descriptors, of which a ring's worker needs more than an epoll set's.
+#[test]
+fn a_later_ring_is_refused() {
+    const WORKERS: u64 = 8;
+    alone("runtime::fallback::a_later_ring_is_refused", || {
+        // SAFETY: this process runs one test on one thread.
+        unsafe { std::env::remove_var("PIRN_BACKEND") };
+        if pirn::os::uring().is_err() {
+            println!("not run: no rings here");
+            return;
+        }
+        let before = crate::alone::descriptors() as u64;
+        let needs = |backend| {
+            let runtime =
+                Builder::new().workers(WORKERS as usize).backend(backend).build().expect("no limit yet");
+            let count = crate::alone::descriptors() as u64 - before;
+            drop(runtime);
+            count
+        };
+        let (rings, sets) = (needs(Backend::Uring), needs(Backend::Epoll));
+        assert!(
+            rings > sets,
+            "{rings} descriptors for rings, {sets} for epoll sets: another limit must be found"
+        );
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is writable.
+        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+        limit.rlim_cur = before + rings + 2;
+        // Down to where one is missing.
+        let error = loop {
+            // SAFETY: `limit` is readable.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+            match Builder::new().workers(WORKERS as usize).backend(Backend::Uring).build() {
+                Ok(runtime) => drop(runtime),
+                Err(error) => break error,
+            }
+            limit.rlim_cur -= 1;
+        };
+        assert!(pirn::os::uring().is_ok(), "one ring can be had");
+        assert!(error.to_string().contains("ulimit -n"), "{error}");
+        assert_eq!(crate::alone::descriptors() as u64, before, "the rings that were made are closed");
+        let text = said(|| {
+            let runtime = Builder::new().workers(WORKERS as usize).build().expect("there is a backend left");
+            assert_eq!(runtime.handle().os().name(), "epoll");
+            let task = runtime.block_on(async { pirn::spawn(async { 7 }).await });
+            assert_eq!(task.expect("no panic"), 7);
+        });
+        assert_eq!(text.matches("pirn: runs on epoll").count(), 1, "{text}");
+        assert!(text.contains("ulimit -n"), "{text}");
+    });
+}
