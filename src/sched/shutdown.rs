@@ -12,13 +12,14 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::context::Context;
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::io::Port;
-use crate::os::{ThreadHandle, ThreadSpec, Wait};
+use crate::io::{Ops, Port};
+use crate::os::{ThreadHandle, ThreadSpec, Token, Wait};
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 use crate::time::Instant;
 use crate::trace::{Event, Place, PollEnd};
@@ -214,16 +215,9 @@ impl Worker<'_> {
     /// Step 4.
     fn end_ops(&self) {
         let (seat, shared) = (self.seat, self.shared);
-        for token in seat.ops.waiting_tokens() {
-            shared.cancel(token);
-        }
-        self.drain_remote();
         let limit = shared.exit.state.lock().deadline.unwrap_or(Instant::from_nanos(u64::MAX));
-        self.reap_until(limit);
-        for token in seat.ops.pending_tokens() {
-            shared.cancel(token);
-        }
-        self.reap_until(shared.os.now() + GRACE);
+        self.reap_until(limit, Ops::waiting_tokens);
+        self.reap_until(shared.os.now() + GRACE, Ops::pending_tokens);
         seat.remote.close();
         self.drain_remote();
         // Timers that are left belong to guests and plain threads: they wake to find that their time will never come.
@@ -232,8 +226,20 @@ impl Worker<'_> {
         left.into_iter().for_each(|(_, waker)| crate::task::wake_contained(waker));
     }
 
-    /// Reaps until nothing of any seat is in flight, or the limit.
-    fn reap_until(&self, limit: Instant) {
+    /// Cancels `tokens` and reaps until nothing of any seat is in flight, or the limit. Guests and plain threads may still start
+    /// ops: those are cancelled as they come.
+    fn reap_until(&self, limit: Instant, tokens: fn(&Ops) -> Vec<Token>) {
+        let mut cancelled = BTreeSet::new();
+        let mut cancel = || {
+            self.drain_remote();
+            for token in tokens(&self.seat.ops) {
+                if cancelled.insert(token.bits()) {
+                    self.shared.cancel(token);
+                }
+            }
+            self.drain_remote();
+        };
+        cancel();
         // On epoll this seat's driver may be the one that resolves another seat's op: all of them stay until none has any.
         let in_flight = || (0..self.shared.workers()).any(|seat| self.shared.seat(seat).ops.in_flight() > 0);
         while in_flight() && self.shared.os.now() < limit {
@@ -243,7 +249,7 @@ impl Worker<'_> {
             let found = self.reap(self.number, Wait::Until(wait));
             self.shared.let_go(self.number, self.number);
             self.dispatch(found);
-            self.drain_remote();
+            cancel();
         }
     }
 }

@@ -36,8 +36,7 @@ impl Port for Shared {
             None => {
                 let seat = self.pick_seat();
                 let (token, _) = self.seat(seat).ops.open();
-                self.send(seat, Remote::Submit(token, op));
-                Started::InFlight(token)
+                self.send_op(seat, token, op)
             }
         })
     }
@@ -109,7 +108,8 @@ impl Port for Shared {
             Some((core, seat)) if seat == token.worker() && self.nothing_waits(core, seat) => {
                 core.submit.borrow_mut().cancel(token)
             }
-            _ => self.send(token.worker(), Remote::Cancel(token)),
+            // Of a worker that is gone nothing is in flight.
+            _ => drop(self.send(token.worker(), Remote::Cancel(token))),
         });
     }
 
@@ -144,7 +144,10 @@ impl Shared {
             }
             Submitted::Pending => core.emit(Event::Submit { token: token.bits(), worker: seat as u16 }),
             // Law 7: it waits with the ops from outside for the next turn.
-            Submitted::Full(op) => self.send(seat, Remote::Submit(token, op)),
+            Submitted::Full(op) => match self.send_op(seat, token, op) {
+                Started::InFlight(_) => {}
+                done => return done,
+            },
         }
         if first {
             self.see_to_watch();
@@ -157,17 +160,22 @@ impl Shared {
         self.seat(seat).remote.is_empty() && core.stalled.borrow().is_empty()
     }
 
-    /// Leaves something for the thread on a seat.
-    fn send(&self, seat: u32, remote: Remote) {
-        match self.seat(seat).remote.push(remote, |_| ()) {
-            Ok(()) => self.give_token(seat),
-            // The worker is gone and its driver with it: nothing of it is in flight.
-            Err(Remote::Cancel(_)) => {}
-            Err(Remote::Submit(token, _)) => {
-                let waker = self.seat(seat).ops.complete(Completion { token, ..refused() });
-                waker.into_iter().for_each(task::wake_contained);
-            }
+    /// Leaves something for the thread on a seat. False: the worker is gone and its driver with it, so nothing of it is in flight.
+    fn send(&self, seat: u32, remote: Remote) -> bool {
+        let sent = self.seat(seat).remote.push(remote, |_| ()).is_ok();
+        if sent {
+            self.give_token(seat);
         }
+        sent
+    }
+
+    /// The same for an op in an open slot.
+    fn send_op(&self, seat: u32, token: Token, op: Op) -> Started {
+        if self.send(seat, Remote::Submit(token, op)) {
+            return Started::InFlight(token);
+        }
+        self.seat(seat).ops.close(token);
+        Started::Done(refused())
     }
 }
 

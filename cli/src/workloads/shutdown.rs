@@ -1,6 +1,7 @@
 //! Shutdown: the main futures return while everything is in flight: accepts, reads, writes, timers, local tasks, blocking
 //! work, wakes. Each runtime must end, and each future be dropped once.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,17 @@ fn background(setting: &Setting) -> u64 {
             pirn::spawn(volley(other, bell)).detach();
         }
         pirn::spawn_blocking(|| std::thread::sleep(Duration::from_micros(500))).detach();
+        // A thread that is no worker waits for a connection that never comes.
+        let handle = pirn::Handle::current();
+        pirn::spawn_blocking(move || {
+            handle.block_on(async {
+                let Ok(listener) = pirn::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await else {
+                    return;
+                };
+                let _ = listener.accept().await;
+            });
+        })
+        .detach();
         // Dropped in a shutdown, it spawns: which must be refused or dropped as well, not lost.
         pirn::spawn(async {
             let _last = SpawnsWhenDropped;
@@ -79,7 +91,7 @@ fn background(setting: &Setting) -> u64 {
         })
         .detach();
     }
-    7 * u64::from(setting.size.width)
+    8 * u64::from(setting.size.width)
 }
 
 /// Two tasks that wake each other for ever.
