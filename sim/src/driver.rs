@@ -598,6 +598,7 @@ impl World {
     pub(crate) fn describe_driver(&self, driver: u32) -> String {
         let record = &self.drivers[driver as usize];
         let in_flight = record.in_flight.len() + record.ops.iter().filter(|slot| slot.op.is_some()).count();
-        format!("the driver of worker {} ({in_flight} ops in flight)", record.worker)
+        let ops = if in_flight == 1 { "op" } else { "ops" };
+        format!("the driver of worker {} ({in_flight} {ops} in flight)", record.worker)
     }
 }

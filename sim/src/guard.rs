@@ -1,4 +1,4 @@
-//! More symbols of libc that this crate defines: clocks, entropy, sleeping and processes by their older or rarer names. What the
+//! More symbols of libc that this crate defines: clocks, entropy and sleeping by their older or rarer names. What the
 //! world can serve it serves; anything else ends the run and says which call it was, and from where.
 
 use std::backtrace::Backtrace;
@@ -147,111 +147,7 @@ unsafe extern "C" fn sleep(seconds: c_uint) -> c_uint {
     }
 }
 
-/// # Safety
-/// As poll(2).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout_ms: c_int) -> c_int {
-    if let Some(executor) = current()
-        && timeout_ms == 0
-    {
-        // SAFETY: the caller's entries.
-        let served = unsafe { crate::kernel::serve_poll(executor, fds, count as usize) };
-        if let Some(ready) = served {
-            return ready;
-        }
-    }
-    match current() {
-        Some(executor) if count == 0 => {
-            // Nothing to wait for but the time, or nothing at all.
-            executor.sleep_for(u64::try_from(timeout_ms).map_or(u64::MAX, |ms| ms * 1_000_000));
-            0
-        }
-        Some(executor) if timeout_ms != 0 => {
-            refuse(executor, "poll with descriptors", "use the sockets and pipes of pirn")
-        }
-        _ => {
-            type Call = unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int;
-            // SAFETY: the caller's duty.
-            unsafe { real!(c"poll" as Call)(fds, count, timeout_ms) }
-        }
-    }
-}
-
-/// # Safety
-/// As select(2).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn select(
-    count: c_int,
-    reads: *mut libc::fd_set,
-    writes: *mut libc::fd_set,
-    errors: *mut libc::fd_set,
-    timeout: *mut libc::timeval,
-) -> c_int {
-    if let Some(executor) = current() {
-        if count != 0 {
-            refuse(executor, "select with descriptors", "use the sockets and pipes of pirn");
-        }
-        // SAFETY: the caller's timeval, or none.
-        let ns = match unsafe { timeout.as_ref() } {
-            Some(limit) => (limit.tv_sec.max(0) as u64)
-                .saturating_mul(1_000_000_000)
-                .saturating_add(limit.tv_usec.max(0) as u64 * 1_000),
-            None => u64::MAX,
-        };
-        executor.sleep_for(ns);
-        return 0;
-    }
-    type Call = unsafe extern "C" fn(
-        c_int,
-        *mut libc::fd_set,
-        *mut libc::fd_set,
-        *mut libc::fd_set,
-        *mut libc::timeval,
-    ) -> c_int;
-    // SAFETY: the caller's duty.
-    unsafe { real!(c"select" as Call)(count, reads, writes, errors, timeout) }
-}
-
 const NO_PROCESS: &str = "a process can't be simulated";
-
-/// # Safety
-/// As fork(2).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn fork() -> libc::pid_t {
-    if let Some(executor) = current() {
-        refuse(executor, "fork", NO_PROCESS);
-    }
-    type Call = unsafe extern "C" fn() -> libc::pid_t;
-    // SAFETY: the caller's duty.
-    unsafe { real!(c"fork" as Call)() }
-}
-
-type Spawn = unsafe extern "C" fn(
-    *mut libc::pid_t,
-    *const c_char,
-    *const libc::posix_spawn_file_actions_t,
-    *const libc::posix_spawnattr_t,
-    *const *mut c_char,
-    *const *mut c_char,
-) -> c_int;
-
-/// # Safety
-/// As posix_spawnp(3).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn posix_spawnp(
-    pid: *mut libc::pid_t,
-    file: *const c_char,
-    actions: *const libc::posix_spawn_file_actions_t,
-    attributes: *const libc::posix_spawnattr_t,
-    arguments: *const *mut c_char,
-    environment: *const *mut c_char,
-) -> c_int {
-    if let Some(executor) = current() {
-        refuse(executor, "posix_spawnp", NO_PROCESS);
-    }
-    // SAFETY: the caller's duty.
-    unsafe { real!(c"posix_spawnp" as Spawn)(pid, file, actions, attributes, arguments, environment) }
-}
 
 /// Ends the run if `path` is a device that gives random bytes.
 ///
@@ -271,6 +167,8 @@ unsafe fn opens(path: *const c_char) {
 }
 
 type Open = unsafe extern "C" fn(*const c_char, c_int, libc::mode_t) -> c_int;
+type OpenAt = unsafe extern "C" fn(c_int, *const c_char, c_int, libc::mode_t) -> c_int;
+type OpenStream = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE;
 
 /// # Safety
 /// As open(2).
@@ -291,6 +189,50 @@ unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: libc::mode_
     unsafe {
         opens(path);
         real!(c"open64" as Open)(path, flags, mode)
+    }
+}
+
+/// # Safety
+/// As openat(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn openat(at: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
+    // SAFETY: the caller's duty; a mode that was not passed is not looked at.
+    unsafe {
+        opens(path);
+        real!(c"openat" as OpenAt)(at, path, flags, mode)
+    }
+}
+
+/// # Safety
+/// As openat(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn openat64(at: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
+    // SAFETY: the caller's duty; a mode that was not passed is not looked at.
+    unsafe {
+        opens(path);
+        real!(c"openat64" as OpenAt)(at, path, flags, mode)
+    }
+}
+
+/// # Safety
+/// As fopen(3).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+    // SAFETY: the caller's duty.
+    unsafe {
+        opens(path);
+        real!(c"fopen" as OpenStream)(path, mode)
+    }
+}
+
+/// # Safety
+/// As fopen(3).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+    // SAFETY: the caller's duty.
+    unsafe {
+        opens(path);
+        real!(c"fopen64" as OpenStream)(path, mode)
     }
 }
 
@@ -322,7 +264,16 @@ pub(crate) unsafe fn raw(
             }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_fork | libc::SYS_vfork => refuse(executor, "the system call fork", NO_PROCESS),
-            _ => return None,
+            libc::SYS_openat => {
+                opens(b as *const c_char);
+                return None;
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => {
+                opens(a as *const c_char);
+                return None;
+            }
+            _ => return crate::real_io::raw(executor, number, a, b, c),
         })
     }
 }
@@ -335,11 +286,11 @@ pub(crate) fn symbols() -> [(&'static CStr, usize); 11] {
         (c"getentropy", getentropy as *const () as usize),
         (c"usleep", usleep as *const () as usize),
         (c"sleep", sleep as *const () as usize),
-        (c"poll", poll as *const () as usize),
-        (c"select", select as *const () as usize),
-        (c"fork", fork as *const () as usize),
-        (c"posix_spawnp", posix_spawnp as *const () as usize),
         (c"open", open as *const () as usize),
         (c"open64", open64 as *const () as usize),
+        (c"openat", openat as *const () as usize),
+        (c"openat64", openat64 as *const () as usize),
+        (c"fopen", fopen as *const () as usize),
+        (c"fopen64", fopen64 as *const () as usize),
     ]
 }

@@ -99,8 +99,8 @@ unsafe extern "C" fn syscall(
             _ => {
                 // SAFETY: the caller's duty.
                 let result = unsafe {
-                    crate::guard::raw(executor, number, a, b, c, d)
-                        .or_else(|| crate::kernel::raw_call(executor, number, [a, b, c, d, e, f]))
+                    crate::kernel::raw_call(executor, number, [a, b, c, d, e, f])
+                        .or_else(|| crate::guard::raw(executor, number, a, b, c, d))
                 };
                 if let Some(result) = result {
                     return result;
@@ -346,7 +346,9 @@ pub fn is_linked() -> Result<(), String> {
         (c"clock_nanosleep", clock_nanosleep as *const () as usize),
         (c"pthread_create", pthread_create as *const () as usize),
     ];
-    for (name, address) in ours.into_iter().chain(crate::guard::symbols()).chain(crate::kernel::symbols()) {
+    let others =
+        crate::guard::symbols().into_iter().chain(crate::real_io::symbols()).chain(crate::kernel::symbols());
+    for (name, address) in ours.into_iter().chain(others) {
         // SAFETY: a terminated name and the default search order.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast::<c_char>()) } as usize;
         if found != address {

@@ -28,7 +28,7 @@
 //! - Simulated threads are coroutines on one OS thread (`thread`). On x86-64 each has thread-locals of its own (`tls`).
 //! - At each operation of `pirn::sync` and each OS call is a *point*, where the world may let another thread run (`hook`, `world`).
 //! - Programs may say what they expect: [`always!`], [`sometimes!`] and [`eventually!`]; a [`Summary`] tells what no execution reached.
-//! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`, `guard`).
+//! - User code reaches the world through libc: std and parking_lot locks, sleeps, clocks and random numbers (`interpose`, `guard`, `real_io`).
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
 //!   (`replay`, `rerun`); choices other than the default are recorded (`trace`).
 //! - A failing trace is made smaller by deleting choices (`shrink`) and told from the steps of a replay (`log`, `story`).
@@ -98,6 +98,7 @@ mod os;
 mod overflow;
 mod partition;
 mod plan;
+mod real_io;
 mod replay;
 mod report;
 mod rerun;

@@ -128,10 +128,8 @@ impl Block {
             // Pairs with the Acquire below: the block is complete.
             LENT.store(arch::get(), Ordering::Release);
             loop {
-                // SAFETY: ppoll of nothing, without a limit; the call touches no Rust thread-local.
-                unsafe {
-                    libc::ppoll(std::ptr::null_mut(), 0, std::ptr::null(), std::ptr::null());
-                }
+                // SAFETY: no arguments; signals are blocked, and the call, which is not interposed, touches no Rust thread-local.
+                unsafe { libc::pause() };
             }
         }
 

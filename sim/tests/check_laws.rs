@@ -262,7 +262,7 @@ fn l14_who_gets_up_leaves_nothing() {
     };
     left(Place::Injector).holds();
     left(Place::Lifo).breaks("L14", "1 in its LIFO slot");
-    left(Place::Ring).breaks("L14", "1 tasks in its ring");
+    left(Place::Ring).breaks("L14", "1 task in its ring");
 }
 
 #[test]

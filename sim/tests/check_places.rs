@@ -63,7 +63,7 @@ fn s2_the_end_of_a_runtime_leaves_nobody() {
 
     let mut s = Script::new(1);
     s.spawn(on(0), 1).push_ring(0, 1).event(OUTSIDE, Event::End {});
-    s.breaks("S2", "1 tasks in the ring");
+    s.breaks("S2", "1 task in the ring");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn s9_only_the_owner_pushes_and_pops() {
     s.search_begin(1)
         .search_begin(0)
         .ghost(on(1), Ghost::RingClaim { ring: 0, from: u32::MAX - 1, count: 1 });
-    s.breaks("L2", "with 1 tasks in its ring");
+    s.breaks("L2", "with 1 task in its ring");
 
     let mut s = filled(1);
     s.search_begin(1).ghost(on(1), Ghost::RingClaim { ring: 0, from: u32::MAX - 1, count: 1 });

@@ -63,7 +63,7 @@ fn s11_who_takes_a_sleeper_gives_it_a_token() {
     let mut s = one_works_one_sleeps();
     s.take_sleeper(on(0), 1)
         .debt(on(0), Debt::Token, -1)
-        .breaks("S11", "took 1 worker(s) off the sleepers and gave none");
+        .breaks("S11", "took 1 worker off the sleepers and gave none");
 
     let mut s = one_works_one_sleeps();
     s.take_sleeper(on(0), 1).idle().breaks("S11", "given no token");
@@ -139,7 +139,7 @@ fn l1_a_push_that_wakes_nobody() {
 
     let mut s = one_works_one_sleeps();
     s.spawn(OUTSIDE, 2).debt(OUTSIDE, Debt::Notify, 1).enqueue(OUTSIDE, 2, Place::Injector, 0);
-    s.switch().debt(OUTSIDE, Debt::Notify, -1).breaks("L1", "1 tasks wait in the injector");
+    s.switch().debt(OUTSIDE, Debt::Notify, -1).breaks("L1", "in the injector: 1 task");
 }
 
 /// A push outside of a poll is the worker's own for now: it looks at the sleepers when it starts a poll with work left.
@@ -159,7 +159,7 @@ fn l1_outside_of_a_poll_the_ring_is_the_owners_own() {
     for task in 2..4 {
         s.spawn(on(0), task).push_ring(0, task);
     }
-    s.switch().pop_ring(0, 2).switch().poll(0, 2).breaks("L1", "1 tasks wait in the ring of worker 0");
+    s.switch().pop_ring(0, 2).switch().poll(0, 2).breaks("L1", "there is work in the ring of worker 0");
 
     let mut s = one_works_one_sleeps();
     s.poll_end(0, 1, PollEnd::Pending).debt(on(0), Debt::Notify, 1).spawn(on(0), 2).push_ring(0, 2);
@@ -226,7 +226,7 @@ fn l1_an_inbox_wakes_its_owner() {
         s.poll_end(1, 1, PollEnd::Pending).sleep(1).wake(OUTSIDE, 1).enqueue(OUTSIDE, 1, Place::Inbox, 1);
         s
     };
-    pushed().idle().breaks("L1", "1 tasks in its inbox");
+    pushed().idle().breaks("L1", "1 task in its inbox");
     let mut s = pushed();
     s.give(OUTSIDE, 1, true, false).unparked(1, true).leave_sleepers(1).dequeue(1, 1, Place::Inbox, 1);
     s.poll(1, 1).finish(1, 1).sleep(1).quiescent().holds();
@@ -235,9 +235,9 @@ fn l1_an_inbox_wakes_its_owner() {
 #[test]
 fn l2_own_work_first() {
     let mut s = Script::new(2);
-    s.spawn(on(0), 1).push_ring(0, 1).search_begin(0).breaks("L2", "searches with 1 tasks in its ring");
+    s.spawn(on(0), 1).push_ring(0, 1).search_begin(0).breaks("L2", "searches with 1 task in its ring");
     let mut s = Script::new(2);
-    s.spawn(on(0), 1).push_ring(0, 1).fall_asleep(0).breaks("L2", "joined the sleepers with 1 tasks");
+    s.spawn(on(0), 1).push_ring(0, 1).fall_asleep(0).breaks("L2", "joined the sleepers with 1 task");
     // Completions that come right at the end of a park go to the ring of a worker that is still a sleeper.
     let mut s = Script::new(1);
     s.spawn(on(0), 1).push_ring(0, 1).pop_ring(0, 1).poll(0, 1).poll_end(0, 1, PollEnd::Pending).sleep(0);
@@ -256,7 +256,7 @@ fn l2_quiet_means_empty() {
     s.spawn(OUTSIDE, 1)
         .enqueue(OUTSIDE, 1, Place::Injector, 0)
         .quiescent()
-        .breaks("L2", "1 tasks wait in the injector");
+        .breaks("L2", "work in the injector (1 task)");
     let mut s = Script::new(1);
     s.spawn(on(0), 1).enqueue(on(0), 1, Place::Lifo, 0).quiescent().breaks("L2", "1 in its LIFO slot");
     // A task that is stuck in its poll is for the world to report.

@@ -132,7 +132,7 @@ fn s19_each_op_resolves_once() {
     complete(&mut s, token(3, 1)).breaks("S19", "it is not in flight");
 
     let mut s = Script::new(1);
-    submit(&mut s, token(0, 0)).event(OUTSIDE, Event::End {}).breaks("S19", "1 ops of worker 0 in flight");
+    submit(&mut s, token(0, 0)).event(OUTSIDE, Event::End {}).breaks("S19", "1 op of worker 0 in flight");
 }
 
 #[test]

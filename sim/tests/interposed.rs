@@ -34,10 +34,15 @@ fn clocks_and_sleeps_are_virtual_by_every_name() {
             libc::select(0, none, none, none, &raw mut limit);
             let span = libc::timespec { tv_sec: 10_000, tv_nsec: 0 };
             libc::syscall(libc::SYS_nanosleep, &raw const span, 0);
+            let span = libc::timespec { tv_sec: 5_000, tv_nsec: 0 };
+            libc::ppoll(std::ptr::null_mut(), 0, &raw const span, std::ptr::null());
+            libc::syscall(libc::SYS_ppoll, 0, 0, &raw const span, 0, 0);
+            let none = std::ptr::null_mut();
+            libc::pselect(0, none, none, none, &raw const span, std::ptr::null());
         }
         std::thread::sleep(Duration::from_secs(50_000));
         let passed = now() - start;
-        assert!((61_111..61_121).contains(&passed), "{passed} s passed");
+        assert!((76_111..76_121).contains(&passed), "{passed} s passed");
     })
     .run(1);
     assert!(outcome.verdict.is_pass(), "{}", outcome.verdict);
@@ -75,15 +80,64 @@ fn what_can_t_be_simulated_ends_the_run_with_its_name_and_caller() {
         // SAFETY: never gets as far. Its result is used, so that the call is no tail call and this function stays on the stack.
         std::hint::black_box(unsafe { libc::fork() });
     }
-    let cases: [(&str, fn()); 5] = [
+    fn check(result: std::ffi::c_int) {
+        std::hint::black_box(result);
+    }
+    let cases: [(&str, fn()); 22] = [
         ("fork", fork),
         ("pthread_create", || drop(std::thread::spawn(|| {}))),
         ("posix_spawnp", || drop(Command::new("true").status())),
+        ("posix_spawn,", || {
+            use std::ptr::{null, null_mut};
+            // SAFETY: never gets as far.
+            check(unsafe { libc::posix_spawn(null_mut(), null(), null(), null(), null(), null()) });
+        }),
+        ("socket,", || drop(std::net::TcpStream::connect("127.0.0.1:9"))),
+        ("socket,", || drop(std::net::UdpSocket::bind("127.0.0.1:0"))),
+        ("socketpair,", || drop(std::os::unix::net::UnixStream::pair())),
+        ("pipe2,", || drop(std::io::pipe())),
+        // SAFETY: room for two descriptors.
+        ("pipe,", || check(unsafe { libc::pipe([0; 2].as_mut_ptr()) })),
+        ("getaddrinfo,", || drop(std::net::ToSocketAddrs::to_socket_addrs("localhost:80"))),
+        // SAFETY: no pointers.
+        ("epoll_create1,", || check(unsafe { libc::epoll_create1(0) })),
+        // SAFETY: no pointers.
+        ("eventfd,", || check(unsafe { libc::eventfd(0, 0) })),
+        // SAFETY: no pointers.
+        ("timerfd_create,", || check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) })),
+        // SAFETY: no pointers.
+        ("the system call socket,", || check(unsafe { libc::syscall(libc::SYS_socket, 2, 1, 0) } as _)),
+        ("the system call epoll_create1,", || {
+            // SAFETY: no pointers.
+            check(unsafe { libc::syscall(libc::SYS_epoll_create1, 0) } as _);
+        }),
+        ("the system call io_uring_setup,", || {
+            // SAFETY: no parameters to read.
+            check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, 0) } as _);
+        }),
+        ("open(\"/dev/random\")", || {
+            // SAFETY: a terminated path.
+            check(unsafe { libc::openat(libc::AT_FDCWD, c"/dev/random".as_ptr(), libc::O_RDONLY) });
+        }),
+        ("open(\"/dev/urandom\")", || {
+            // SAFETY: terminated texts.
+            std::hint::black_box(unsafe { libc::fopen(c"/dev/urandom".as_ptr(), c"r".as_ptr()) });
+        }),
+        ("select with descriptors", || {
+            let none = std::ptr::null_mut();
+            // SAFETY: no sets.
+            check(unsafe { libc::select(1, none, none, none, none.cast()) });
+        }),
+        ("ppoll with descriptors", || {
+            let mut fd = libc::pollfd { fd: 0, events: 0, revents: 0 };
+            // SAFETY: one valid record.
+            check(unsafe { libc::ppoll(&raw mut fd, 1, std::ptr::null(), std::ptr::null()) });
+        }),
         ("open(\"/dev/urandom\")", || drop(std::fs::File::open("/dev/urandom"))),
         ("poll with descriptors", || {
             let mut fd = libc::pollfd { fd: 0, events: 0, revents: 0 };
             // SAFETY: one valid record.
-            std::hint::black_box(unsafe { libc::poll(&raw mut fd, 1, 1000) });
+            std::hint::black_box(unsafe { libc::poll(&raw mut fd, 1, 0) });
         }),
     ];
     for (call, program) in cases {

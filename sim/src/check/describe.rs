@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Checker, NONE, tasks::whereabouts, workers::Worker};
+use super::{Checker, NONE, counted, tasks::whereabouts, workers::Worker};
 
 /// Tasks listed one by one; the rest is counted.
 const LISTED: usize = 24;
@@ -18,14 +18,14 @@ impl Checker {
         };
         let _ = writeln!(
             out,
-            "at {} ns {state}: {} tasks alive of {}, {} in the injector, {} for the blocking pool, {} sleepers, {} searchers",
+            "at {} ns {state}: {} alive of {}, {} in the injector, {} for the blocking pool, {}, {}",
             self.now,
-            self.places.alive(),
+            counted(self.places.alive(), "task"),
             self.places.spawned,
             self.places.injector,
             self.places.blocking,
-            self.sleep.sleepers,
-            self.sleep.searchers
+            counted(self.sleep.sleepers, "sleeper"),
+            counted(self.sleep.searchers, "searcher")
         );
         for (worker, seat) in self.workers.list.iter().enumerate() {
             let _ = writeln!(out, "  worker {worker}{}: {}", on_thread(seat), self.worker(worker, seat));
@@ -73,10 +73,10 @@ impl Checker {
             counts.iter().filter(|(count, _)| *count != 0).map(|(count, name)| format!("{count} {name}")),
         );
         if let Some(wheel) = self.wheels.get(worker).filter(|wheel| wheel.len() != 0) {
-            parts.push(format!("{} timers, next {} ns", wheel.len(), wheel.earliest()));
+            parts.push(format!("{}, next {} ns", counted(wheel.len() as u64, "timer"), wheel.earliest()));
         }
         if let Some(count) = self.ops.in_flight.get(worker).filter(|count| **count != 0) {
-            parts.push(format!("{count} ops in flight"));
+            parts.push(format!("{} in flight", counted(*count, "op")));
         }
         if let Some(by) = self.ops.holder(worker).filter(|by| *by as usize != worker) {
             parts.push(format!("its driver held by worker {by}"));

@@ -1,6 +1,6 @@
 //! L1, L2, L4: what must hold when nobody owes anything, when all threads are blocked, and when nothing is due.
 
-use super::{Checked, Checker, NONE, Violation, tasks::whereabouts};
+use super::{Checked, Checker, NONE, Violation, counted, tasks::whereabouts};
 
 impl Checker {
     /// L1: where nobody searches, nobody owes a look, and somebody sleeps, there is no work that another could take.
@@ -30,9 +30,12 @@ impl Checker {
                     0 => "asleep".to_owned(),
                     task => format!("inside a poll of task {task}"),
                 };
-                format!("{} tasks wait in the ring of worker {worker}, which is {doing}", seat.ring)
+                format!(
+                    "there is work in the ring of worker {worker}, which is {doing}: {}",
+                    counted(seat.ring, "task")
+                )
             }
-            None => format!("{} tasks wait in the injector", self.places.injector),
+            None => format!("there is work in the injector: {}", counted(self.places.injector, "task")),
         };
         let what = format!(
             "{work}; worker {sleeper} sleeps, nobody searches, and nobody is on the way to wake a worker"
@@ -49,7 +52,8 @@ impl Checker {
         if seat.ring != 0 || seat.lifo != 0 {
             let (ring, lifo) = (seat.ring, seat.lifo);
             let what = format!(
-                "worker {worker} searches with {ring} tasks in its ring and {lifo} in its LIFO slot: own work comes first"
+                "worker {worker} searches with {} in its ring and {lifo} in its LIFO slot: own work comes first",
+                counted(ring, "task")
             );
             return Err(Violation::new("L2", what).worker(worker));
         }
@@ -121,7 +125,7 @@ impl Checker {
                 );
             }
             if seat.inbox != 0 {
-                return asleep("L1", &format!("has {} tasks in its inbox", seat.inbox));
+                return asleep("L1", &format!("has {} in its inbox", counted(seat.inbox, "task")));
             }
         }
         self.nothing_in_hand()?;
@@ -146,8 +150,10 @@ impl Checker {
             }
             if stuck && seat.kept && seat.ring != 0 && self.helper(before) {
                 let what = format!(
-                    "{} tasks wait in the ring that worker {worker} keeps to itself; it is inside one poll of task {} since {} ns, and another worker was idle all the time",
-                    seat.ring, seat.polling, seat.polling_since
+                    "work waits in the ring that worker {worker} keeps to itself ({}); it is inside one poll of task {} since {} ns, and another worker was idle all the time",
+                    counted(seat.ring, "task"),
+                    seat.polling,
+                    seat.polling_since
                 );
                 return Err(Violation::new("L8", what).worker(worker));
             }
@@ -192,16 +198,19 @@ impl Checker {
             let inbox = if seat.park.is_some() { seat.inbox } else { 0 };
             if seat.ring + seat.ring_tasks + seat.lifo + inbox != 0 {
                 let what = format!(
-                    "all is quiet and nothing is due, but worker {worker} has {} tasks in its ring, {} in its LIFO slot and {} in its inbox",
-                    seat.ring, seat.lifo, seat.inbox
+                    "all is quiet and nothing is due, but worker {worker} has {} in its ring, {} in its LIFO slot and {} in its inbox",
+                    counted(seat.ring, "task"),
+                    seat.lifo,
+                    seat.inbox
                 );
                 return Err(Violation::new("L2", what).worker(worker));
             }
         }
         if self.places.injector + self.places.blocking != 0 {
             let what = format!(
-                "all is quiet and nothing is due, but {} tasks wait in the injector and {} for the blocking pool",
-                self.places.injector, self.places.blocking
+                "all is quiet and nothing is due, but there is work in the injector ({}) and for the blocking pool ({})",
+                counted(self.places.injector, "task"),
+                self.places.blocking
             );
             return Err(Violation::new("L2", what));
         }

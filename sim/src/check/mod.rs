@@ -228,7 +228,8 @@ impl Checker {
             return Err(Violation::new(
                 "S2",
                 format!(
-                    "a runtime of {workers} workers was built while another one on the same host had not ended"
+                    "a runtime of {} was built while another one on the same host had not ended",
+                    counted(workers, "worker")
                 ),
             ));
         }
@@ -252,6 +253,14 @@ impl Checker {
 #[inline]
 fn seat(worker: u16) -> u32 {
     if worker == u16::MAX { NONE } else { u32::from(worker) }
+}
+
+/// So many of `what`.
+fn counted(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 /// A place as a sentence names it.

@@ -3,7 +3,7 @@
 use pirn::os::Token;
 use pirn::sync::Which;
 
-use super::{Checked, Checker, NONE, Violation};
+use super::{Checked, Checker, NONE, Violation, counted};
 
 /// A slot of a worker's table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -271,7 +271,8 @@ impl Checker {
             Some(worker) => {
                 let count = self.ops.in_flight[worker];
                 let what = format!(
-                    "the runtime ended with {count} ops of worker {worker} in flight: each resolves once"
+                    "the runtime ended with {} of worker {worker} in flight: each resolves once",
+                    counted(count, "op")
                 );
                 Err(Violation::new("S19", what).worker(worker as u32))
             }

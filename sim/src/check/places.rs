@@ -3,7 +3,7 @@
 use pirn::trace::Place;
 
 use super::tasks::{At, DROPPED, FROM_LIFO, PINNED, SCHEDULED, STARTED, TERMINAL, broken, whereabouts};
-use super::{Checked, Checker, NONE, Violation, container};
+use super::{Checked, Checker, NONE, Violation, container, counted};
 
 impl Checker {
     pub(super) fn enqueued(&mut self, thread: u32, task: u64, place: Place, worker: u32) -> Checked {
@@ -126,15 +126,18 @@ impl Checker {
         if let Some(worker) = held {
             let seat = &self.workers.list[worker];
             let what = format!(
-                "the runtime ended with {} tasks in the ring, {} in the LIFO slot and {} in the inbox of worker {worker}",
-                seat.ring_tasks, seat.lifo, seat.inbox
+                "the runtime ended with {} in the ring, {} in the LIFO slot and {} in the inbox of worker {worker}",
+                counted(seat.ring_tasks, "task"),
+                seat.lifo,
+                seat.inbox
             );
             return Err(Violation::new("S2", what).worker(worker as u32));
         }
         if self.places.injector + self.places.blocking != 0 {
             let what = format!(
-                "the runtime ended with {} tasks in the injector and {} in the queue of the blocking pool",
-                self.places.injector, self.places.blocking
+                "the runtime ended with {} in the injector and {} in the queue of the blocking pool",
+                counted(self.places.injector, "task"),
+                self.places.blocking
             );
             return Err(Violation::new("S2", what));
         }
@@ -164,8 +167,9 @@ impl Checker {
         for (worker, (seat, ring)) in self.workers.list.iter().zip(&self.rings).enumerate() {
             if seat.ring_tasks != seat.ring && !ring.open() {
                 let what = format!(
-                    "the ring of worker {worker} holds {} tasks by its cursors and {} by the tasks put there",
-                    seat.ring, seat.ring_tasks
+                    "the ring of worker {worker} holds {} by its cursors and {} by the tasks put there",
+                    counted(seat.ring, "task"),
+                    seat.ring_tasks
                 );
                 return Err(Violation::new("S12", what).worker(worker as u32));
             }

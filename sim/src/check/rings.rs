@@ -73,7 +73,7 @@ impl Ring {
         }
         if count > self.len() {
             return Err(format!(
-                "{count} tasks were claimed from {from} on, but only {} are published (head {}, tail {})",
+                "a claim of {count} from {from} on, but only {} are published (head {}, tail {})",
                 self.len(),
                 self.head,
                 self.tail

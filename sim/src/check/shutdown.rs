@@ -1,6 +1,6 @@
 //! S26, L11: the phases of a shutdown.
 
-use super::{Checked, Checker, NONE, Violation};
+use super::{Checked, Checker, NONE, Violation, counted};
 
 /// What is known of the shutdown.
 #[derive(Debug, Default)]
@@ -136,7 +136,10 @@ impl Checker {
             return Err(Violation::new("L11", what));
         }
         if self.sleep.sleepers != 0 {
-            let what = format!("the runtime ended with {} workers among the sleepers", self.sleep.sleepers);
+            let what = format!(
+                "the runtime ended with {} among the sleepers",
+                counted(self.sleep.sleepers, "worker")
+            );
             return Err(Violation::new("S10", what));
         }
         self.all_gone()?;

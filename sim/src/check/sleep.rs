@@ -2,7 +2,7 @@
 
 use pirn::sync::Debt;
 
-use super::{Checked, Checker, Violation, workers::Parked};
+use super::{Checked, Checker, Violation, counted, workers::Parked};
 
 /// The kinds of debt, by number.
 const PUSH: usize = Debt::Push as usize;
@@ -84,7 +84,8 @@ impl Checker {
             return Err(Violation::new(
                 "S11",
                 format!(
-                    "thread {thread} says it owes no token, but it took {owed} worker(s) off the sleepers and gave none"
+                    "thread {thread} says it owes no token, but it took {} off the sleepers and gave none",
+                    counted(owed as u64, "worker")
                 ),
             ));
         }
@@ -123,7 +124,7 @@ impl Checker {
             let (ring, lifo) = (seat.ring, seat.lifo);
             return Err(Violation::new(
                 "L2",
-                format!("worker {worker} joined the sleepers with {ring} tasks in its ring and {lifo} in its LIFO slot: own work comes first"),
+                format!("worker {worker} joined the sleepers with {} in its ring and {lifo} in its LIFO slot: own work comes first", counted(ring, "task")),
             )
             .worker(worker));
         }
@@ -267,7 +268,10 @@ impl Checker {
             let (ring, lifo) = (seat.ring, seat.lifo);
             return parks(
                 "L2",
-                format!("with {ring} tasks in its ring and {lifo} in its LIFO slot: own work comes first"),
+                format!(
+                    "with {} in its ring and {lifo} in its LIFO slot: own work comes first",
+                    counted(ring, "task")
+                ),
             );
         }
         if seat.searching && seat.owed == 0 && !self.shutdown.asked() {

@@ -1,6 +1,6 @@
 //! Who is on each seat and what the seat is doing: the facts that more than one theme reads.
 
-use super::{Checked, Checker, NONE, Violation};
+use super::{Checked, Checker, NONE, Violation, counted};
 
 /// A worker that is blocked, or about to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,8 +207,8 @@ impl Checker {
         };
         if seat.ring + seat.ring_tasks + seat.lifo != 0 {
             let what = format!(
-                "{} tasks in its ring and {} in its LIFO slot: nobody takes them from there",
-                seat.ring_tasks.max(seat.ring),
+                "{} in its ring and {} in its LIFO slot: nobody takes them from there",
+                counted(seat.ring_tasks.max(seat.ring), "task"),
                 seat.lifo
             );
             return left("L14", &what);

@@ -67,10 +67,14 @@ pub(super) fn on(fd: c_int) -> Option<&'static Executor> {
     if fd < BASE { None } else { current() }
 }
 
-/// Who simulates a call that makes a descriptor.
+/// Who simulates a call that makes a descriptor. Where no kernel is simulated such a call ends the run.
 #[inline]
-pub(super) fn making() -> Option<&'static Executor> {
-    current().filter(|executor| executor.world().options.kernel != Kernel::Ops)
+pub(super) fn making(call: &str) -> Option<&'static Executor> {
+    let executor = current()?;
+    if executor.world().options.kernel == Kernel::Ops {
+        crate::guard::refuse(executor, call, crate::real_io::NO_DESCRIPTOR);
+    }
+    Some(executor)
 }
 
 /// A point, the call, its result.
@@ -258,7 +262,7 @@ unsafe extern "C" fn write(fd: c_int, from: *const c_void, count: usize) -> isiz
 /// As eventfd(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn eventfd(count: c_uint, flags: c_int) -> c_int {
-    match making() {
+    match making("eventfd") {
         Some(executor) => call(executor, |world| {
             let semaphore = flags & libc::EFD_SEMAPHORE != 0;
             let event = Event { count: count.into(), semaphore };
@@ -273,7 +277,7 @@ unsafe extern "C" fn eventfd(count: c_uint, flags: c_int) -> c_int {
 /// As timerfd_create(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn timerfd_create(clock: c_int, flags: c_int) -> c_int {
-    match making() {
+    match making("timerfd_create") {
         Some(executor) => call(executor, |world| {
             if clock != libc::CLOCK_MONOTONIC {
                 return Err(libc::EINVAL);
@@ -317,7 +321,7 @@ unsafe extern "C" fn timerfd_settime(
 /// As epoll_create1(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn epoll_create1(flags: c_int) -> c_int {
-    match making() {
+    match making("epoll_create1") {
         Some(executor) => {
             call(executor, |world| world.install(Kind::Set(epoll::Set::default())).map(|fd| fd as usize))
                 as c_int

@@ -111,7 +111,7 @@ impl World {
 /// As socket(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
-    let Some(executor) = making() else {
+    let Some(executor) = making("socket") else {
         let a = [domain as usize, kind as usize, protocol as usize, 0, 0, 0];
         // SAFETY: no pointers.
         return unsafe { real(libc::SYS_socket, a) as c_int };
@@ -128,7 +128,7 @@ unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_in
 /// As socketpair(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int {
-    let Some(executor) = making() else {
+    let Some(executor) = making("socketpair") else {
         let a = [domain as usize, kind as usize, protocol as usize, pair as usize, 0, 0];
         // SAFETY: the caller's duty.
         return unsafe { real(libc::SYS_socketpair, a) as c_int };
@@ -150,7 +150,7 @@ unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pai
 /// As pipe2(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pipe2(ends: *mut c_int, flags: c_int) -> c_int {
-    let Some(executor) = making() else {
+    let Some(executor) = making("pipe2") else {
         // SAFETY: the caller's duty.
         return unsafe { real(libc::SYS_pipe2, [ends as usize, flags as usize, 0, 0, 0, 0]) as c_int };
     };

@@ -227,6 +227,7 @@ pub(super) fn event(me: Option<u16>, event: &Event) -> String {
         Event::Shutdown { phase: 1, .. } => "sees that the runtime shuts down".into(),
         Event::Shutdown { phase: 2, .. } => "has ended its tasks".into(),
         Event::Shutdown { .. } => "is done with the shutdown".into(),
+        Event::Start { workers: 1, .. } => "builds a runtime of 1 worker".to_owned(),
         Event::Start { workers, .. } => format!("builds a runtime of {workers} workers"),
         Event::End {} => "has ended the runtime".into(),
         Event::MainPoll { guest: false, .. } => "polls the main future".into(),
