@@ -176,10 +176,11 @@ fn a_hang_of_the_real_machine_ends_the_process_with_a_message() {
 #[ignore = "the other process of the test above"]
 fn hang() {
     pirn_sim::watchdog(Duration::from_millis(300));
-    let simulation = Simulation::new("hangs").bare_host("a", || {
+    // Made by a simulated thread it would end the run.
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let simulation = Simulation::new("hangs").bare_host("a", move || {
         pirn_sim::busy(Duration::from_nanos(1));
-        let (reader, _writer) = std::io::pipe().unwrap();
-        std::io::read_to_string(reader).unwrap();
+        std::io::read_to_string(&reader).unwrap();
     });
     simulation.run(77);
 }
