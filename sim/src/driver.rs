@@ -592,13 +592,3 @@ impl Unpark for Handle {
         world.interrupt(self.number);
     }
 }
-
-impl World {
-    /// Ops in flight at a driver, for reports.
-    pub(crate) fn describe_driver(&self, driver: u32) -> String {
-        let record = &self.drivers[driver as usize];
-        let in_flight = record.in_flight.len() + record.ops.iter().filter(|slot| slot.op.is_some()).count();
-        let ops = if in_flight == 1 { "op" } else { "ops" };
-        format!("the driver of worker {} ({in_flight} {ops} in flight)", record.worker)
-    }
-}

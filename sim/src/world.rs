@@ -467,8 +467,6 @@ impl World {
         rank
     }
 
-    // ---- points ----
-
     /// Counts a point of the running thread.
     #[inline]
     pub(crate) fn count(&mut self, access: u32, at: &'static Location<'static>) {

@@ -1,4 +1,4 @@
-//! What must hold at a driver's door: S18, S21, S30, L7, L12. A broken law ends the run.
+//! What must hold at a driver's door: S18, S21, S30, L7, L12. A broken law ends the run. And what a report says of a driver.
 
 use std::sync::Arc;
 
@@ -120,5 +120,13 @@ impl World {
                 return self.violated(violation);
             }
         }
+    }
+
+    /// Ops in flight at a driver, for reports.
+    pub(crate) fn describe_driver(&self, driver: u32) -> String {
+        let record = &self.drivers[driver as usize];
+        let in_flight = record.in_flight.len() + record.ops.iter().filter(|slot| slot.op.is_some()).count();
+        let ops = if in_flight == 1 { "op" } else { "ops" };
+        format!("the driver of worker {} ({in_flight} {ops} in flight)", record.worker)
     }
 }
