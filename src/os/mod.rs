@@ -212,6 +212,9 @@ pub trait Reap: Send {
     fn attach(&mut self) -> io::Result<()>;
     /// Waits as told and appends completions. Returns early on `unpark`; may return early without a reason.
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()>;
+    /// The last call on the thread that owns the driver, at a shutdown, when nothing is in flight any more or nobody waits for it
+    /// any longer: what it holds of descriptors that are gone is closed now, not when the last handle of the runtime goes.
+    fn detach(&mut self) {}
 }
 
 /// Interrupts a blocked [`Reap::poll`].

@@ -57,6 +57,14 @@ impl Worker<'_> {
         attached
     }
 
+    /// The last thing on that thread.
+    pub(crate) fn detach(&self) {
+        self.shared.hold_own(self.number, false);
+        // SAFETY: the hold was just taken; the borrow ends with the call.
+        unsafe { self.seat.reap() }.detach();
+        self.shared.let_go(self.number, self.number);
+    }
+
     /// One look at the own driver and wheel that does not wait.
     pub(crate) fn look(&self) {
         // A peer that holds them is looking for us.

@@ -143,6 +143,7 @@ impl Worker<'_> {
         while shared.exit.meet(workers, self.clean()) {}
         self.shutdown_phase(2);
         self.end_ops();
+        self.detach();
         self.shutdown_phase(3);
         let mut state = shared.exit.state.lock();
         state.done += 1;

@@ -143,6 +143,11 @@ impl Reap for Exit {
         drop(ended);
         result
     }
+
+    fn detach(&mut self) {
+        self.handle.here("Reap::detach").os_point();
+        self.inner.detach();
+    }
 }
 
 impl Exit {

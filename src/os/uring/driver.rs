@@ -299,6 +299,10 @@ impl Reap for UringReap {
             self.look_from_elsewhere(wait, out)
         }
     }
+
+    fn detach(&mut self) {
+        self.let_go();
+    }
 }
 
 impl UringReap {
@@ -326,15 +330,25 @@ impl UringReap {
 
 impl Drop for UringReap {
     fn drop(&mut self) {
-        // Connections that nobody collected are descriptors: their listeners take them along, those too that the queue had
-        // no room for. Entries that no enter has taken are closes perhaps.
+        self.let_go();
+    }
+}
+
+impl UringReap {
+    /// Closes what is held for sockets that are gone, and the connections that nobody collected: their listeners take them
+    /// along, those too that the queue had no room for. A second time it finds nothing.
+    fn let_go(&mut self) {
         let may_enter = self.owner == Some(thread::thread_id());
         for _ in 0..LAST_ENTERS {
-            drop(self.collect(usize::MAX, &mut Vec::new()));
-            if !(may_enter && self.ring.has_work() && self.ring.enter().is_ok()) {
+            let mut out = Vec::new();
+            self.outbox.take(&mut self.requests, &mut out, usize::MAX, false);
+            let carried = may_enter && self.carry_out().is_ok();
+            drop(self.collect(usize::MAX, &mut out));
+            if !(carried && self.ring.has_work() && self.ring.enter().is_ok()) {
                 break;
             }
         }
+        self.requests.clear();
         for fd in self.outbox.close() {
             if let Ok(socket) = Socket::of(&fd) {
                 socket.orphan();
