@@ -31,7 +31,8 @@ pub(crate) struct Config {
     pub(crate) share_delay: Duration,
     /// 100 µs: a few dozen short polls share a call; what was staged before a long one waits for that one only.
     pub(crate) turn_limit: Duration,
-    /// 256: completions collected at most in one look.
+    /// 61: completions collected at most in one look, as many as are run before the next one: the ring holds no more of them than
+    /// it has room for. (With 256 a look at 1,000 connections overflowed it, and what went to the injector waited for 31 turns.)
     pub(crate) batch: usize,
     /// 5 s: what a dropped runtime waits for started blocking work, sends in flight and polls that go on.
     pub(crate) shutdown_limit: Duration,
@@ -52,7 +53,7 @@ impl Config {
             watch_interval: Duration::from_micros(250),
             share_delay: Duration::from_micros(50),
             turn_limit: Duration::from_micros(100),
-            batch: 256,
+            batch: 61,
             shutdown_limit: Duration::from_secs(5),
         }
     }

@@ -20,7 +20,7 @@
 //! urgent data that inference is off.
 //!
 //! **Home.** A socket is registered in the set of the worker that first had to wait for it, a connection in the set of its
-//! listener as long as that has not as many as fill a look, and stays there. Few connections spread over all workers would wake each of
+//! listener as long as that has not enough to fill its looks, and stays there. Few connections spread over all workers would wake each of
 //! them for each of a few messages; together they come in batches, which the others share by stealing. An op
 //! that another worker submits waits in the socket all the same; whoever reaps the home set plays it and collects
 //! its completion, whose token names the table it belongs to. So a socket may be used from anywhere, and a peer

@@ -7,7 +7,7 @@ use crate::os::{Descriptor, Fd};
 /// Generations have 28 bits: a key leaves the four highest bits of a kernel's user data free.
 const GENERATIONS: u32 = 0x0fff_ffff;
 
-/// So many sockets fill the looks of one worker: more of them belong with another.
+/// So many sockets fill several looks of one worker: more of them belong with another.
 const CROWD: usize = 256;
 
 /// The registered sockets. A key is an index and the entry's generation, so an event of a socket that has gone finds nobody.
@@ -64,7 +64,7 @@ impl Registry {
         self.entries.len() == self.free.len()
     }
 
-    /// Whether there are as many as one look brings by default.
+    /// Whether there are enough for looks that are full.
     pub(in crate::os) fn is_crowded(&self) -> bool {
         self.entries.len() - self.free.len() >= CROWD
     }
