@@ -48,9 +48,9 @@ impl Pending {
 /// PCT and depth first: a thread that has run for so many points while others could falls, else a loop that waits for one of them by yielding would never end.
 const PCT_PATIENCE: u64 = 4096;
 
-/// PCT: after so many points all priorities are drawn anew, else the lowest of three threads that wake one another would
+/// PCT and POS: after so many points all priorities are drawn anew, else the lowest of three threads that wake one another would
 /// wait for ever, which no machine does.
-const PCT_ERA: u64 = 20_000;
+const ERA: u64 = 20_000;
 
 /// Initial PCT priorities lie above this, those after a change below.
 const PCT_START: u32 = 1 << 31;
@@ -79,7 +79,7 @@ impl Draw {
             bottom: PCT_START,
             seen: (0, 0),
             runs: (0, 0),
-            era_ends: PCT_ERA,
+            era_ends: ERA,
         }
     }
 
@@ -134,7 +134,10 @@ impl Draw {
     /// Who runs at point number `at`, of the running thread, which is about to do `what`, and the others that are ready: a thread.
     pub(crate) fn switch(&mut self, current: u32, what: Pending, ready: &Set, spun: &Set, at: u64) -> u32 {
         match self.walk {
-            Walk::Pos => self.sample(current, what, ready, spun),
+            Walk::Pos => {
+                self.new_era(at);
+                self.sample(current, what, ready, spun)
+            }
             Walk::Dfs { .. } => self.planned(current, ready, spun, at),
             Walk::Stay { permille } => {
                 self.stay_left = self.rng.run_length(permille);
@@ -146,11 +149,7 @@ impl Draw {
                 if pick == count { current } else { ready.nth_but(spun, current, pick).unwrap_or(current) }
             }
             Walk::Pct { .. } => {
-                if at >= self.era_ends {
-                    self.era_ends = at + PCT_ERA;
-                    let rng = &mut self.rng;
-                    self.priority.iter_mut().for_each(|priority| *priority = PCT_START | rng.next() as u32);
-                }
+                self.new_era(at);
                 if self.runs.0 != current {
                     self.runs = (current, at);
                 }
@@ -170,6 +169,15 @@ impl Draw {
                     }
                 }
             }
+        }
+    }
+
+    /// Draws all priorities anew when it is time.
+    fn new_era(&mut self, at: u64) {
+        if at >= self.era_ends {
+            self.era_ends = at + ERA;
+            let rng = &mut self.rng;
+            self.priority.iter_mut().for_each(|priority| *priority = PCT_START | rng.next() as u32);
         }
     }
 

@@ -166,11 +166,23 @@ impl Ops {
     /// Hands a completion to its op and returns the waker to call. A completion nobody waits for is dropped here,
     /// which closes an accepted descriptor; one of an earlier generation is dropped unseen.
     pub(crate) fn complete(&self, completion: Completion) -> Option<Waker> {
+        let token = completion.token.bits();
+        let error = completion.result.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
+        let told = |adopted| crate::sched::emit(Event::Complete { token, error: error as u16, adopted });
+        self.resolve(completion, told)
+    }
+
+    /// The same for an op that no driver has seen.
+    pub(crate) fn refuse(&self, completion: Completion) -> Option<Waker> {
+        self.resolve(completion, |_| ())
+    }
+
+    /// `told` hears whether nobody waits for it.
+    fn resolve(&self, completion: Completion, told: impl FnOnce(bool)) -> Option<Waker> {
         let token = completion.token;
         debug_assert_eq!(token.worker(), self.worker, "a completion came to another worker's table");
         let mut table = self.table.lock();
         let slot = table.slot(token)?;
-        let error = completion.result.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
         let adopted = matches!(slot.state, State::Detached);
         let (dropped, waker) = match &mut slot.state {
             State::Waiting(waker) => {
@@ -186,7 +198,7 @@ impl Ops {
         };
         self.in_flight.set(self.in_flight.get() - 1);
         // Under the lock: unlocking is a point, and none may stand between an effect and its event.
-        crate::sched::emit(Event::Complete { token: token.bits(), error: error as u16, adopted });
+        told(adopted);
         ghost(|| Ghost::OpWake { token: token.bits(), waker: waker.as_ref().map(Which::woken_by) });
         drop(table);
         drop(dropped);

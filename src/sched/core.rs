@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use super::share::Offer;
@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) owned: RefCell<OwnedList>,
     /// Ops from elsewhere that the driver had no room for, before those in the seat's `remote`.
     pub(crate) stalled: RefCell<VecDeque<Remote>>,
+    /// In the last step of a shutdown: the ops that were cancelled in it.
+    pub(crate) ending: RefCell<Option<BTreeSet<u64>>>,
     /// When this worker looks after its peers next (ns; 0: not set). It outlives the parks in between.
     pub(crate) look_at: Cell<u64>,
     /// Free memory for task cells.

@@ -134,6 +134,7 @@ impl Seat {
             offer: Offer::Made.into(),
             pace: 0.into(),
             fresh: true.into(),
+            ending: None.into(),
             quiet: 0.into(),
             beats: vec![0; config.workers].into(),
             ids: (0, 0).into(),

@@ -216,6 +216,8 @@ impl Worker<'_> {
     /// Step 4.
     fn end_ops(&self) {
         let (seat, shared) = (self.seat, self.shared);
+        // Guests and plain threads may still start ops: from here on they are refused as they come (`drain_remote`).
+        self.core.ending.replace(Some(BTreeSet::new()));
         let limit = shared.exit.state.lock().deadline.unwrap_or(Instant::from_nanos(u64::MAX));
         self.reap_until(limit, Ops::waiting_tokens);
         self.reap_until(shared.os.now() + GRACE, Ops::pending_tokens);
@@ -227,14 +229,12 @@ impl Worker<'_> {
         left.into_iter().for_each(|(_, waker)| crate::task::wake_contained(waker));
     }
 
-    /// Cancels `tokens` and reaps until nothing of any seat is in flight, or the limit. Guests and plain threads may still start
-    /// ops: those are cancelled as they come.
+    /// Cancels `tokens` and reaps until nothing of any seat is in flight, or the limit.
     fn reap_until(&self, limit: Instant, tokens: fn(&Ops) -> Vec<Token>) {
-        let mut cancelled = BTreeSet::new();
-        let mut cancel = || {
+        let cancel = || {
             self.drain_remote();
             for token in tokens(&self.seat.ops) {
-                if cancelled.insert(token.bits()) {
+                if self.core.ending.borrow_mut().get_or_insert_default().insert(token.bits()) {
                     self.shared.cancel(token);
                 }
             }

@@ -202,6 +202,11 @@ impl Worker<'_> {
                 }
                 Remote::Submit(token, op) => (token, op),
             };
+            if self.refuses(token, &op) {
+                let waker = self.seat.ops.refuse(Completion { token, ..refused() });
+                waker.into_iter().for_each(task::wake_contained);
+                continue;
+            }
             let submitted = self.core.submit.borrow_mut().submit(token, op);
             if let Submitted::Full(op) = submitted {
                 // Law 7. The token keeps the worker from blocking; its next look makes room.
@@ -216,5 +221,12 @@ impl Worker<'_> {
                 waker.into_iter().for_each(task::wake_contained);
             }
         }
+    }
+
+    /// Whether it is too late for an op: the shutdown has cancelled what waits, maybe this one too, which was about to be sent here.
+    /// A send goes on, for its bytes were accepted.
+    fn refuses(&self, token: Token, op: &Op) -> bool {
+        let ending = self.core.ending.borrow();
+        ending.as_ref().is_some_and(|met| met.contains(&token.bits()) || !matches!(op, Op::Send { .. }))
     }
 }
