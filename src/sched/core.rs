@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) fresh: Cell<bool>,
     /// Watch looks in a row that found nothing to do.
     pub(crate) quiet: Cell<u32>,
+    /// The last watch look served an overdue peer.
+    pub(crate) serving: Cell<bool>,
     /// The peers' beats at the last watch look.
     pub(crate) beats: RefCell<Vec<u64>>,
     /// Task numbers of this seat's own block: next, end.

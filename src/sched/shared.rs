@@ -136,6 +136,7 @@ impl Seat {
             fresh: true.into(),
             ending: None.into(),
             quiet: 0.into(),
+            serving: false.into(),
             beats: vec![0; config.workers].into(),
             ids: (0, 0).into(),
             pinned: 0.into(),

@@ -4,7 +4,7 @@
 //! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
 //! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
-//! parks without limit. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
+//! parks without limit. A look that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
 //! to serve) and finds it zero wakes a sleeper.
 //!
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
@@ -26,6 +26,8 @@ use crate::trace::{Event, Place};
 const QUIET_LIMIT: u32 = 7;
 /// The same for looks at a vacant seat 0, which go on: 4 ms apart. (Its timers have looks of their own.)
 const VACANT_LIMIT: u32 = 4;
+/// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
+const SOONER: u32 = 4;
 
 impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
@@ -56,7 +58,8 @@ impl Worker<'_> {
         let vacant = all_asleep && shared.vacant_seat_waits();
         let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
         let doubled = if all_asleep { quiet.min(limit) } else { 0 };
-        let interval = shared.config.watch_interval * (parked.max(1) << doubled);
+        let once = shared.config.watch_interval / if self.core.serving.get() { SOONER } else { 1 };
+        let interval = once * (parked.max(1) << doubled);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
         if vacant && let Some(timer) = shared.seat(0).wheel.lock().next() {
@@ -72,6 +75,7 @@ impl Worker<'_> {
     /// The watch interval passed with nothing for this worker: look after the others.
     pub(crate) fn watch(&self) {
         self.core.quiet.set(self.core.quiet.get().saturating_add(1));
+        self.core.serving.set(false);
         for peer in 0..self.shared.workers() {
             if peer == self.number {
                 continue;
@@ -88,6 +92,9 @@ impl Worker<'_> {
                 let found = self.take_over(peer);
                 if overdue || found {
                     self.core.quiet.set(0);
+                }
+                if overdue && found {
+                    self.core.serving.set(true);
                 }
                 self.shared.commit_for(peer);
             }
