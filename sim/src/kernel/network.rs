@@ -240,18 +240,26 @@ unsafe extern "C" fn accept4(
     }) as c_int
 }
 
+/// A name of a socket into the caller's room; `real_call` for a real one.
+///
 /// # Safety
 /// As getsockname(2).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+#[track_caller]
+unsafe fn name(
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    real_call: libc::c_long,
+    name: fn(&mut World, u32) -> Result<Address, Errno>,
+) -> c_int {
     let Some(executor) = on(fd) else {
         let a = [fd as usize, address as usize, length as usize, 0, 0, 0];
         // SAFETY: the caller's duty.
-        return unsafe { real(libc::SYS_getsockname, a) as c_int };
+        return unsafe { real(real_call, a) as c_int };
     };
     call(executor, |world| {
         let socket = world.real_socket(fd)?;
-        let name = world.address(socket)?;
+        let name = name(world, socket)?;
         // SAFETY: the caller's room.
         unsafe { encode(&name, address.cast(), length) };
         Ok(0)
@@ -259,21 +267,19 @@ unsafe extern "C" fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut
 }
 
 /// # Safety
+/// As getsockname(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockname(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+    // SAFETY: the caller's duty.
+    unsafe { name(fd, address, length, libc::SYS_getsockname, World::address) }
+}
+
+/// # Safety
 /// As getpeername(2).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getpeername(fd: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
-    let Some(executor) = on(fd) else {
-        let a = [fd as usize, address as usize, length as usize, 0, 0, 0];
-        // SAFETY: the caller's duty.
-        return unsafe { real(libc::SYS_getpeername, a) as c_int };
-    };
-    call(executor, |world| {
-        let socket = world.real_socket(fd)?;
-        let name = world.peer_address(socket)?;
-        // SAFETY: the caller's room.
-        unsafe { encode(&name, address.cast(), length) };
-        Ok(0)
-    }) as c_int
+    // SAFETY: the caller's duty.
+    unsafe { name(fd, address, length, libc::SYS_getpeername, World::peer_address) }
 }
 
 /// # Safety

@@ -72,6 +72,17 @@ mod cuts {
         Ok(ended)
     }
 
+    /// The numbers that come: at least `least` of them, and then all until none comes for `patience`.
+    async fn numbers(socket: UnixDatagram, least: u32, patience: Duration) -> io::Result<Vec<u32>> {
+        pause().await;
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4]);
+        while seen.len() < least as usize || timeout(patience, socket.peek(&mut buffer)).await.is_ok() {
+            socket.recv(&mut buffer).await?;
+            seen.push(u32::from_le_bytes(buffer));
+        }
+        Ok(seen)
+    }
+
     pub(super) async fn unix_datagram_send(cut: Cut) -> io::Result<bool> {
         let (one, other) = UnixDatagram::pair()?;
         let mut sent = 0u32;
@@ -80,18 +91,7 @@ mod cuts {
         {
             sent += 1;
         }
-        let full = sent;
-        let receiving = pirn::spawn(async move {
-            pause().await;
-            let (mut seen, mut buffer) = (Vec::new(), [0; 4]);
-            while seen.len() < full as usize
-                || timeout(Duration::from_millis(20), other.peek(&mut buffer)).await.is_ok()
-            {
-                other.recv(&mut buffer).await?;
-                seen.push(u32::from_le_bytes(buffer));
-            }
-            io::Result::Ok(seen)
-        });
+        let receiving = pirn::spawn(numbers(other, sent, Duration::from_millis(20)));
         let ended = cut.at(one.send(&sent.to_le_bytes())).await.transpose()?.is_some();
         sent += u32::from(ended);
         assert_eq!(receiving.await.expect("no panic")?, (0..sent).collect::<Vec<_>>());
@@ -159,18 +159,7 @@ mod cuts {
         while Cut::FIRST.at(one.send_to(&sent.to_le_bytes(), &to)).await.transpose()?.is_some() {
             sent += 1;
         }
-        let full = sent;
-        let receiving = pirn::spawn(async move {
-            pause().await;
-            let (mut seen, mut buffer) = (Vec::new(), [0; 4]);
-            while seen.len() < full as usize
-                || timeout(Duration::from_millis(200), other.peek(&mut buffer)).await.is_ok()
-            {
-                other.recv(&mut buffer).await?;
-                seen.push(u32::from_le_bytes(buffer));
-            }
-            io::Result::Ok(seen)
-        });
+        let receiving = pirn::spawn(numbers(other, sent, Duration::from_millis(200)));
         // The receiver has no room, and nothing to wait for: it is asked again after pauses.
         let ended = cut.at(one.send_to(&sent.to_le_bytes(), &to)).await.transpose()?.is_some();
         sent += u32::from(ended);
