@@ -103,13 +103,15 @@ fn dropped_runtime_leaves_no_descriptor() {
     });
 }
 
-pub(super) fn limit_descriptors(limit: u64) {
+/// Sets the limit of descriptors, and returns the one before.
+pub(super) fn limit_descriptors(limit: u64) -> u64 {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `now` is valid for writing.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut now) }, 0);
-    now.rlim_cur = limit;
+    let before = std::mem::replace(&mut now.rlim_cur, limit);
     // SAFETY: `now` is valid for reading.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &now) }, 0);
+    before
 }
 
 #[test]
