@@ -68,6 +68,30 @@ impl<T> core::ops::Deref for Apart<T> {
     }
 }
 
+/// A word that any thread may write and any may read, some time later. Never a point and never in a store buffer, so nothing may
+/// hang on its value.
+#[derive(Debug)]
+pub struct Hint(core::sync::atomic::AtomicU32);
+
+impl Hint {
+    /// A hint with `value`.
+    pub const fn new(value: u32) -> Self {
+        Self(core::sync::atomic::AtomicU32::new(value))
+    }
+
+    /// Sets the value.
+    #[inline]
+    pub fn set(&self, value: u32) {
+        self.0.store(value, core::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// The value some time ago.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0.load(core::sync::atomic::Ordering::Relaxed)
+    }
+}
+
 /// A statistic: relaxed, written by one thread, read by any. Never a point and never in a store buffer, so nothing may hang on its value.
 #[derive(Debug, Default)]
 pub struct Counter(core::sync::atomic::AtomicU64);

@@ -591,4 +591,11 @@ impl Unpark for Handle {
         world.driver(self.number).unparked = true;
         world.interrupt(self.number);
     }
+
+    fn at_home(&self) -> usize {
+        // Here a descriptor is at home where an op of it waits.
+        let executor = self.here("Unpark::at_home");
+        let driver = executor.world().driver(self.number);
+        driver.ops.len() - driver.free.len()
+    }
 }

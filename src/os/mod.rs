@@ -221,9 +221,9 @@ pub trait Reap: Send {
 pub trait Unpark: Send + Sync {
     /// See law 6.
     fn unpark(&self);
-    /// Whether descriptors are registered here, so that ops submitted to other drivers may wait for a look at this one.
-    fn is_home(&self) -> bool {
-        false
+    /// How many descriptors are registered here: ops submitted to other drivers may wait for a look at this one.
+    fn at_home(&self) -> usize {
+        0
     }
 }
 

@@ -38,6 +38,7 @@ mod config;
 mod context;
 mod core;
 mod entry;
+mod long;
 mod look;
 mod park;
 mod schedule;

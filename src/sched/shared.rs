@@ -92,6 +92,8 @@ pub(crate) struct Seat {
 pub(crate) struct Pulse {
     /// Grows at the start (to odd) and end (to even) of each poll.
     pub(crate) beat: Counter,
+    /// The beat of the last poll that a watcher found overdue; written by watchers.
+    pub(crate) overdue: Counter,
     /// Commits, so the number of the turn.
     pub(crate) turns: Counter,
     pub(crate) stats: Stats,

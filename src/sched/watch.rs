@@ -88,6 +88,9 @@ impl Worker<'_> {
                 self.core.quiet.set(0);
             }
             let vacant = peer == 0 && self.shared.vacant_seat_waits();
+            if overdue {
+                self.shared.seat(peer).pulse.overdue.set(beat);
+            }
             if overdue || vacant {
                 let found = self.take_over(peer);
                 if overdue || found {
@@ -145,6 +148,6 @@ impl Shared {
             return false;
         }
         let zero = self.seat(0);
-        zero.anything_outside() || self.anything_outside() && zero.unpark.is_home()
+        zero.anything_outside() || self.anything_outside() && zero.unpark.at_home() > 0
     }
 }

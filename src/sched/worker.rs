@@ -199,6 +199,7 @@ impl<'a> Worker<'a> {
 
     /// Runs one task: poll, then what its end asks for.
     pub(crate) fn run_task(&self, task: Task) {
+        let Some(task) = self.keep_or_pass(task) else { return };
         self.before_work();
         let (core, worker, id) = (self.core, self.number as u16, task.id());
         match task.start() {
@@ -216,6 +217,7 @@ impl<'a> Worker<'a> {
         core.emit(Event::PollStart { task: id, worker });
         let polled = self.in_poll(|| task.poll());
         if polled == Polled::Pending {
+            self.note_length(&task);
             if task.list().is_none() {
                 core.owned.borrow_mut().insert(task.enlist(self.number));
             }

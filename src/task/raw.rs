@@ -15,7 +15,7 @@ use super::state::{Abort, Rest, Start, State, Wake};
 use super::{Id, JoinError, waker};
 use crate::queue::Link;
 use crate::sched::Shared;
-use crate::sync::{Ghost, UnsafeCell, ghost};
+use crate::sync::{Ghost, Hint, UnsafeCell, ghost};
 
 /// Where a task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub(crate) struct Header {
     link: UnsafeCell<*mut Header>,
     shared: *const Shared,
     pub(crate) id: u64,
-    /// A pinned task's seat, or ANYWHERE or BLOCKING.
-    home: u32,
+    /// A pinned task's seat, or ANYWHERE, LONG or BLOCKING.
+    home: Hint,
     /// The seat whose owned list it is in, or NO_LIST.
     list: UnsafeCell<u32>,
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
@@ -45,6 +45,8 @@ pub(crate) struct Header {
 
 const ANYWHERE: u32 = u32::MAX;
 const BLOCKING: u32 = u32::MAX - 1;
+/// Anywhere too, and its last poll was long.
+const LONG: u32 = u32::MAX - 2;
 const NO_LIST: u32 = u32::MAX;
 
 /// What most tasks never need.
@@ -56,8 +58,8 @@ pub(super) struct Cold {
 impl Header {
     /// Where it may run.
     pub(crate) fn kind(&self) -> Kind {
-        match self.home {
-            ANYWHERE => Kind::Shared,
+        match self.home.get() {
+            ANYWHERE | LONG => Kind::Shared,
             BLOCKING => Kind::Blocking,
             seat => Kind::Pinned(seat),
         }
@@ -65,7 +67,19 @@ impl Header {
 
     /// Whether it may run on one seat only.
     pub(crate) fn is_pinned(&self) -> bool {
-        self.home < BLOCKING
+        self.home.get() < LONG
+    }
+
+    /// Whether its last poll was so long that others had to look after its worker.
+    pub(crate) fn is_long(&self) -> bool {
+        self.home.get() == LONG
+    }
+
+    /// Notes how its poll was. By the worker that polled it.
+    pub(crate) fn set_long(&self, long: bool) {
+        if !self.is_pinned() {
+            self.home.set(if long { LONG } else { ANYWHERE });
+        }
     }
 
     /// Where it was spawned.
@@ -295,7 +309,7 @@ impl Task {
                 link: UnsafeCell::new(core::ptr::null_mut()),
                 shared,
                 id,
-                home,
+                home: Hint::new(home),
                 list: UnsafeCell::new(NO_LIST),
                 join_waker: UnsafeCell::new(None),
             },

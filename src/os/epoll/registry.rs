@@ -59,14 +59,14 @@ impl Registry {
         self.entry(key)?.socket.as_ref()?.upgrade()
     }
 
-    /// Whether nobody is registered.
-    pub(in crate::os) fn is_empty(&self) -> bool {
-        self.entries.len() == self.free.len()
+    /// How many are registered.
+    pub(in crate::os) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
     }
 
     /// Whether there are enough for looks that are full.
     pub(in crate::os) fn is_crowded(&self) -> bool {
-        self.entries.len() - self.free.len() >= CROWD
+        self.len() >= CROWD
     }
 
     /// All registrations.

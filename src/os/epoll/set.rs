@@ -146,8 +146,8 @@ impl Unpark for Set {
         sys::signal(&self.event);
     }
 
-    fn is_home(&self) -> bool {
-        !self.registry.lock().is_empty()
+    fn at_home(&self) -> usize {
+        self.registry.lock().len()
     }
 }
 

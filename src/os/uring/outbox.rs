@@ -166,7 +166,7 @@ impl Unpark for Outbox {
         calls::signal(&self.event);
     }
 
-    fn is_home(&self) -> bool {
-        !self.registry.lock().is_empty()
+    fn at_home(&self) -> usize {
+        self.registry.lock().len()
     }
 }

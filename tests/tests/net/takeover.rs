@@ -1,5 +1,6 @@
 //! A worker that computes keeps no connection waiting: the others serve what is at home with it, on either backend.
 
+use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as Plain};
 use std::sync::Arc;
@@ -183,4 +184,55 @@ fn the_idle_watch_a_peer_that_comes_and_goes() {
     });
     assert!(own >= 100, "the main future slept in its own worker: {own} looks");
     assert!(idle >= own / 4, "{idle} looks of the idle worker beside {own} of the one that ran");
+}
+
+/// Ends on the seat of the main future: it is woken in one of that future's polls.
+async fn on_the_main_seat(main: thread::ThreadId, bell: async_channel::Receiver<()>) {
+    while thread::current().id() != main {
+        bell.recv().await.expect("the main future rings");
+    }
+}
+
+/// A task with long polls leaves the worker at which descriptors are at home.
+#[test]
+fn long_tasks_run_where_fewer_descriptors_wait() {
+    for backend in crate::process::backends() {
+        let runtime = Builder::new().workers(2).backend(backend).build().expect("a runtime");
+        let left_after = runtime.block_on(async {
+            let main = thread::current().id();
+            let (ring, bell) = async_channel::bounded(1);
+            let (moved, news) = async_channel::bounded::<u32>(1);
+            let task = pirn::spawn(async move {
+                on_the_main_seat(main, bell).await;
+                for round in 0.. {
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_millis(5) {
+                        std::hint::spin_loop();
+                    }
+                    pirn::time::sleep(Duration::from_millis(5)).await;
+                    if thread::current().id() != main {
+                        let _ = moved.send(round).await;
+                    }
+                }
+            });
+            // It waits on this seat, and nothing comes.
+            let socket = pirn::net::UdpSocket::bind(ANY).await.expect("bind");
+            let mut nothing = [0];
+            let mut quiet = std::pin::pin!(socket.recv(&mut nothing));
+            let start = Instant::now();
+            let left_after = std::future::poll_fn(|cx| {
+                assert!(quiet.as_mut().poll(cx).is_pending(), "nobody sends");
+                let _ = ring.try_send(());
+                if let Ok(rounds) = news.try_recv() {
+                    return std::task::Poll::Ready(Some(rounds));
+                }
+                cx.waker().wake_by_ref();
+                if start.elapsed() > PATIENCE { std::task::Poll::Ready(None) } else { std::task::Poll::Pending }
+            })
+            .await;
+            task.abort();
+            left_after
+        });
+        assert!(left_after.is_some(), "{backend:?}: it stayed with the descriptor");
+    }
 }
