@@ -594,8 +594,7 @@ impl Unpark for Handle {
 
     fn at_home(&self) -> usize {
         // Here a descriptor is at home where an op of it waits.
-        let executor = self.here("Unpark::at_home");
-        let driver = executor.world().driver(self.number);
+        let driver = self.here("Unpark::at_home").world().driver(self.number);
         driver.ops.len() - driver.free.len()
     }
 }
