@@ -100,8 +100,10 @@ fn run(
     command.args(["explore", workload, "--strategy", how.strategy, "--jobs", "1", "--seeds", "1000000000"]);
     command.args(["--first", &(how.seed * 10_000_000_000).to_string()]);
     command.arg("--traces").arg(how.traces);
-    if !mutant.get("workers").is_empty() {
-        command.args(["--workers", mutant.get("workers")]);
+    for option in ["workers", "kernel"] {
+        if !mutant.get(option).is_empty() {
+            command.arg(format!("--{option}")).arg(mutant.get(option));
+        }
     }
     match how.shrinks {
         true => command.args(["--shrink-seconds", SHRINK]),

@@ -34,11 +34,16 @@ pub(crate) fn wait(child: &mut Child, budget: f64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Runs a command with all it starts; whether it succeeded, or nothing if it took longer than `limit`.
-pub(crate) fn run_until(mut command: Command, limit: Duration) -> io::Result<Option<bool>> {
+/// Runs a command with all it starts until it ends, `limit` is over or `enough` says so; whether it succeeded, or nothing if it
+/// was ended.
+pub(crate) fn run_until(
+    mut command: Command,
+    limit: Duration,
+    enough: impl Fn() -> bool,
+) -> io::Result<Option<bool>> {
     let mut child = command.process_group(0).spawn()?;
     let started = Instant::now();
-    while started.elapsed() < limit {
+    while started.elapsed() < limit && !enough() {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
         }

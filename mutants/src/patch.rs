@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What `model/src/lib.rs` includes.
+const MODELLED: &[&str] = &["src/queue/", "src/sleep/", "src/timer/", "src/io/ops.rs", "src/task/state.rs"];
+
 /// A mutant or a benign control.
 #[derive(Clone, Debug)]
 pub(crate) struct Mutant {
@@ -38,6 +41,16 @@ impl Mutant {
     /// The number in its name (`06b`), or `control`.
     pub(crate) fn number(&self) -> &str {
         self.name.split('-').next().unwrap_or("")
+    }
+
+    /// The row of the list that it belongs to: the digits its name begins with.
+    pub(crate) fn row(&self) -> Option<u32> {
+        self.number().trim_end_matches(char::is_alphabetic).parse().ok()
+    }
+
+    /// Whether it touches a file that the loom models include.
+    pub(crate) fn is_modelled(&self) -> bool {
+        self.files.iter().any(|file| MODELLED.iter().any(|part| file.path.starts_with(part)))
     }
 
     /// Whether it must survive.
@@ -187,6 +200,8 @@ mod tests {
         assert_eq!(patch.files[0].apply("x\ny\nz\na\nb\nc\nd\ne\n").unwrap(), "x\ny\nz\na\nb\nC\nd\ne\n");
         assert!(patch.files[0].apply("a\nb\nd\n").unwrap_err().contains("does not apply"));
         assert_eq!((patch.number(), patch.get("expect"), patch.is_control()), ("01", "L1", false));
+        let row = |name| Mutant::parse(name, PATCH).unwrap().row();
+        assert_eq!((row("06b-x"), row("u06-x"), row("control-x")), (Some(6), None, None));
     }
 
     #[test]

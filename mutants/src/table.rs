@@ -6,7 +6,24 @@ use crate::cell::{Cell, Kill};
 use crate::patch::Mutant;
 use crate::state::State;
 
-/// A row a mutant, a summary on top.
+/// Rows of the list of known bugs; later numbers are on no list.
+const ROWS: u32 = 27;
+
+const LISTED: &str = "The rows of the list";
+const UNLISTED: &str = "Of the same classes, on nobody's list";
+const DRIVERS: &str = "Drivers, over the simulated kernel";
+const CONTROLS: &str = "Controls";
+
+fn group(mutant: &Mutant) -> &'static str {
+    match mutant.row() {
+        _ if mutant.is_control() => CONTROLS,
+        None => DRIVERS,
+        Some(row) if row <= ROWS => LISTED,
+        Some(_) => UNLISTED,
+    }
+}
+
+/// A row a mutant, a summary on top; the rows in groups.
 pub(crate) fn table(mutants: &[Mutant], state: &State, strategies: &[String]) -> String {
     let mut out = String::new();
     let (bugs, controls): (Vec<&Mutant>, Vec<&Mutant>) =
@@ -16,14 +33,17 @@ pub(crate) fn table(mutants: &[Mutant], state: &State, strategies: &[String]) ->
     let kills: Vec<&Kill> =
         bugs.iter().flat_map(|mutant| state.cells_of(mutant).filter_map(|cell| cell.kill.as_ref())).collect();
     let mut switches: Vec<u64> = kills.iter().filter_map(|kill| kill.switches).collect();
-    let rows = (1..=27).filter(|row| {
-        let number = format!("{row:02}");
-        bugs.iter().any(|mutant| mutant.number().starts_with(&number) && killed(&mutant))
-    });
+    let shrunk = switches.len();
+    let rows =
+        (1..=ROWS).filter(|row| bugs.iter().any(|mutant| mutant.row() == Some(*row) && killed(&mutant)));
+    let budgets = bugs.iter().flat_map(|mutant| state.cells_of(mutant).map(|cell| cell.budget as u64));
+    let (least, most) =
+        budgets.fold((u64::MAX, 0), |(least, most), budget| (least.min(budget), most.max(budget)));
     let _ = writeln!(
         out,
-        "{} of {} mutants killed by the simulator; {} of the 27 rows; {} of {} controls survive.\n\
-         {} kills, {} of their traces replay in a fresh process; median {} context switches.\n",
+        "{} of {} mutants killed by the simulator; {} of the {ROWS} rows; {} of {} controls survive.\n\
+         {} kills, {} of their traces replay in a fresh process; {shrunk} were shrunk: median {} context switches.\n\
+         A cell had {least} to {most} CPU seconds.",
         bugs.iter().filter(killed).count(),
         bugs.iter().filter(measured).count(),
         rows.count(),
@@ -34,14 +54,18 @@ pub(crate) fn table(mutants: &[Mutant], state: &State, strategies: &[String]) ->
         median(&mut switches).map_or("-".to_owned(), |count| count.to_string()),
     );
     let names: Vec<String> = strategies.iter().map(|name| format!(" {name} |")).collect();
-    let _ = writeln!(
-        out,
-        "| mutant | source | expected | broken | workload |{} switches | replays | loom | tests |",
-        names.concat()
-    );
-    let _ = writeln!(out, "|---|---|---|---|---|{}---|---|---|---|", "---|".repeat(strategies.len()));
-    for mutant in bugs.iter().chain(&controls) {
-        row(&mut out, mutant, state, strategies);
+    for title in [LISTED, UNLISTED, DRIVERS, CONTROLS] {
+        let rows: Vec<&Mutant> = mutants.iter().filter(|mutant| group(mutant) == title).collect();
+        if rows.iter().all(|mutant| state.cells_of(mutant).next().is_none()) {
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "\n### {title}\n\n| mutant | source | expected | broken | workload |{} switches | replays | loom | tests |",
+            names.concat()
+        );
+        let _ = writeln!(out, "|---|---|---|---|---|{}---|---|---|---|", "---|".repeat(strategies.len()));
+        rows.into_iter().for_each(|mutant| row(&mut out, mutant, state, strategies));
     }
     out
 }
@@ -68,6 +92,7 @@ fn row(out: &mut String, mutant: &Mutant, state: &State, strategies: &[String]) 
     let mut switches: Vec<u64> = kills.iter().filter_map(|kill| kill.switches).collect();
     let replays = kills.iter().filter(|kill| kill.replays).count();
     let suite = |name| match state.tested(mutant, name) {
+        None if name == "loom" && !mutant.is_modelled() => "no model".to_owned(),
         None => "".to_owned(),
         Some(test) => test
             .failed
@@ -81,7 +106,7 @@ fn row(out: &mut String, mutant: &Mutant, state: &State, strategies: &[String]) 
         mutant.get("source"),
         mutant.get("expect"),
         list(&|kill| kill.invariant.clone()),
-        list(&|kill| format!("{}{}", kill.workload, if kill.tso { " (tso)" } else { "" })),
+        list(&|kill| kill.workload.clone()),
         columns.concat(),
         median(&mut switches).map_or("-".to_owned(), |count| count.to_string()),
         if kills.is_empty() { "-".to_owned() } else { format!("{replays} of {}", kills.len()) },

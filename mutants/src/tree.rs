@@ -83,12 +83,15 @@ impl Tree {
         let file = fs::File::create(&log).map_err(|error| error.to_string())?;
         let mut command = self.cargo(arguments);
         command.stdout(file).stderr(Stdio::null());
-        let finished =
-            cpu::run_until(command, limit).map_err(|error| format!("cargo does not start: {error}"))?;
-        let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
-        let failed = text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-        Ok(match (finished, failed) {
-            (_, Some(name)) => Some(name.to_owned()),
+        let failed = || {
+            let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+            let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
+            text.lines().find_map(name)
+        };
+        let finished = cpu::run_until(command, limit, || failed().is_some())
+            .map_err(|error| format!("cargo does not start: {error}"))?;
+        Ok(match (finished, failed()) {
+            (_, Some(name)) => Some(name),
             (Some(true), None) => None,
             (Some(false), None) => Some("(the process ended)".to_owned()),
             (None, None) => Some("(hangs)".to_owned()),
