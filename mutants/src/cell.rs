@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cpu;
+use crate::merge::SWITCH;
 use crate::patch::Mutant;
 
 /// Seconds for shrinking a failure.
@@ -48,6 +49,8 @@ pub(crate) struct Kill {
 #[derive(Clone, Debug)]
 pub(crate) struct How<'a> {
     pub(crate) pirn: &'a Path,
+    /// The mutant's number in a binary that holds several; 0: it is the only one.
+    pub(crate) number: usize,
     pub(crate) strategy: &'a str,
     pub(crate) seed: u64,
     pub(crate) budget: f64,
@@ -87,6 +90,13 @@ pub(crate) fn explore(mutant: &Mutant, how: &How<'_>) -> Result<Cell, String> {
     Ok(cell)
 }
 
+/// The command line with the mutant in it.
+fn pirn(how: &How<'_>) -> Command {
+    let mut command = Command::new(how.pirn);
+    command.env(SWITCH, how.number.to_string());
+    command
+}
+
 fn run(
     mutant: &Mutant,
     how: &How<'_>,
@@ -96,7 +106,7 @@ fn run(
 ) -> Result<(f64, Option<Kill>), String> {
     let _ = fs::remove_dir_all(how.traces);
     fs::create_dir_all(how.traces).map_err(|error| format!("{}: {error}", how.traces.display()))?;
-    let mut command = Command::new(how.pirn);
+    let mut command = pirn(how);
     command.args(["explore", workload, "--strategy", how.strategy, "--jobs", "1", "--seeds", "1000000000"]);
     command.args(["--first", &(how.seed * 10_000_000_000).to_string()]);
     command.arg("--traces").arg(how.traces);
@@ -201,7 +211,7 @@ fn kill(how: &How<'_>, workload: &str, tso: bool, schedules: u64, text: &str) ->
     };
     let choices = trace["choices"].as_array().filter(|_| how.shrinks);
     let switches = choices.map(|choices| choices.iter().filter(is_switch).count() as u64);
-    let replay = Command::new(how.pirn).arg("replay").arg(&path).stdin(Stdio::null()).output();
+    let replay = pirn(how).arg("replay").arg(&path).stdin(Stdio::null()).output();
     let replays = replay.is_ok_and(|output| output.status.code() == Some(1));
     Ok(Kill { workload: workload.to_owned(), tso, invariant, message, schedules, switches, replays })
 }

@@ -11,12 +11,14 @@ use std::time::Duration;
 use clap::Parser;
 
 use self::cell::How;
+use self::merge::Merged;
 use self::patch::Mutant;
 use self::state::{State, Tested};
 use self::tree::Tree;
 
 mod cell;
 mod cpu;
+mod merge;
 mod patch;
 mod state;
 mod table;
@@ -52,6 +54,9 @@ struct Args {
     /// Also run the tests of the core on each mutant, ten minutes at most.
     #[arg(long)]
     tests: bool,
+    /// Build each mutant by itself, also those that could share a build.
+    #[arg(long)]
+    apart: bool,
     /// Keep results of an older state of the code.
     #[arg(long)]
     keep: bool,
@@ -118,12 +123,18 @@ fn run(args: &Args) -> Result<bool, String> {
     if chosen.is_empty() {
         return Err("no mutant is chosen: see the names of the patches in mutants/".to_owned());
     }
-    for (at, mutant) in chosen.iter().enumerate() {
-        println!("[{}/{}] {}", at + 1, chosen.len(), mutant.name);
-        let outcome = measure(args, &tree, &work, mutant, &mut state);
+    let job = Job { args, tree: &tree, work: &work };
+    let restored = |outcome: Result<(), String>| {
         // Whatever came of it.
         tree.reset().map_err(|error| format!("the copy can't be restored: {error}"))?;
-        outcome?;
+        outcome
+    };
+    if !args.apart {
+        restored(job.together(&all, &chosen, &mut state))?;
+    }
+    for (at, mutant) in chosen.iter().enumerate() {
+        println!("[{}/{}] {}", at + 1, chosen.len(), mutant.name);
+        restored(job.apart(mutant, &mut state))?;
     }
     if args.shard.is_none() {
         write(&root, &all, &state, &args.strategies)?;
@@ -137,37 +148,91 @@ fn run(args: &Args) -> Result<bool, String> {
     Ok(dead.is_empty())
 }
 
-/// Fills the missing cells of one mutant.
-fn measure(args: &Args, tree: &Tree, work: &Path, mutant: &Mutant, state: &mut State) -> Result<(), String> {
-    let mut missing = Vec::new();
-    for strategy in &args.strategies {
-        for seed in 0..args.seeds {
-            if state.cell(mutant, strategy, seed, args.budget).is_none() {
-                missing.push((strategy, seed));
+/// What a run does with the mutants it chose.
+struct Job<'a> {
+    args: &'a Args,
+    tree: &'a Tree,
+    work: &'a Path,
+}
+
+impl Job<'_> {
+    fn missing(&self, mutant: &Mutant, state: &State) -> Vec<(&str, u64)> {
+        let Args { strategies, seeds, budget, .. } = self.args;
+        let all =
+            strategies.iter().flat_map(|strategy| (0..*seeds).map(move |seed| (strategy.as_str(), seed)));
+        all.filter(|(strategy, seed)| state.cell(mutant, strategy, *seed, *budget).is_none()).collect()
+    }
+
+    /// Fills the missing cells of the mutants that can share a build.
+    fn together(&self, all: &[Mutant], chosen: &[&Mutant], state: &mut State) -> Result<(), String> {
+        let mut merged = Merged::default();
+        let mut numbers = Vec::new();
+        for mutant in all {
+            if let Some(number) = merged.add(mutant, self.tree.copy())?
+                && chosen.iter().any(|one| one.name == mutant.name)
+                && !self.missing(mutant, state).is_empty()
+            {
+                numbers.push((mutant, number));
             }
         }
+        if numbers.len() < 2 {
+            return Ok(());
+        }
+        println!("{} mutants in one build", numbers.len());
+        merged.write(self.tree.copy())?;
+        let hash = self.tree.hash_of_copy().map_err(|error| error.to_string())?;
+        let pirn = self.work.join(format!("pirn-{hash:016x}"));
+        if !pirn.exists() {
+            let built = match self.tree.build() {
+                Ok(built) => built,
+                Err(error) => {
+                    println!("together they can't be built, so each is by itself: {error}");
+                    return Ok(());
+                }
+            };
+            fs::copy(&built, &pirn).map_err(|error| format!("{}: {error}", pirn.display()))?;
+        }
+        for (at, (mutant, number)) in numbers.iter().enumerate() {
+            println!("[{}/{} together] {}", at + 1, numbers.len(), mutant.name);
+            self.cells(mutant, &pirn, *number, state)?;
+        }
+        Ok(())
     }
-    let suites = [("loom", args.loom), ("tests", args.tests)];
-    let suites = suites.map(|(suite, on)| {
-        let missing = state.tested(mutant, suite).is_none() && (suite != "loom" || mutant.is_modelled());
-        (suite, on && missing)
-    });
-    if missing.is_empty() && suites.iter().all(|(_, on)| !on) {
-        return Ok(());
+
+    /// Fills what is missing of one mutant, in a build of its own.
+    fn apart(&self, mutant: &Mutant, state: &mut State) -> Result<(), String> {
+        let suites = [("loom", self.args.loom), ("tests", self.args.tests)];
+        let suites = suites.map(|(suite, on)| {
+            let missing = state.tested(mutant, suite).is_none() && (suite != "loom" || mutant.is_modelled());
+            (suite, on && missing)
+        });
+        let missing = !self.missing(mutant, state).is_empty();
+        if !missing && suites.iter().all(|(_, on)| !on) {
+            return Ok(());
+        }
+        self.tree.apply(mutant)?;
+        if missing {
+            let pirn = self.tree.build().map_err(|error| format!("{}: {error}", mutant.name))?;
+            self.cells(mutant, &pirn, 0, state)?;
+        }
+        for (suite, _) in suites.iter().filter(|(_, on)| *on) {
+            self.suite(mutant, suite, state)?;
+        }
+        Ok(())
     }
-    tree.apply(mutant)?;
-    if !missing.is_empty() {
-        let pirn = tree.build().map_err(|error| format!("{}: {error}", mutant.name))?;
-        for (strategy, seed) in missing {
+
+    fn cells(&self, mutant: &Mutant, pirn: &Path, number: usize, state: &mut State) -> Result<(), String> {
+        for (strategy, seed) in self.missing(mutant, state) {
             let shrunk =
                 state.cells_of(mutant).filter_map(|cell| cell.kill.as_ref()?.switches).count() as u64;
             let how = How {
-                pirn: &pirn,
+                pirn,
+                number,
                 strategy,
                 seed,
-                budget: args.budget,
-                shrinks: shrunk < args.shrinks,
-                traces: &work.join("traces"),
+                budget: self.args.budget,
+                shrinks: shrunk < self.args.shrinks,
+                traces: &self.work.join("traces"),
             };
             let cell = cell::explore(mutant, &how)?;
             let found = cell.kill.as_ref().map_or("survived".to_owned(), |kill| {
@@ -178,23 +243,24 @@ fn measure(args: &Args, tree: &Tree, work: &Path, mutant: &Mutant, state: &mut S
             state.put(cell);
             state.save()?;
         }
+        Ok(())
     }
-    for (suite, _) in suites.iter().filter(|(_, on)| *on) {
-        let (arguments, limit): (&[&str], u64) = match *suite {
+
+    fn suite(&self, mutant: &Mutant, suite: &str, state: &mut State) -> Result<(), String> {
+        let (arguments, limit): (&[&str], u64) = match suite {
             "loom" => (&["test", "-p", "pirn-model"], 900),
             _ => (&["test", "--no-fail-fast", "-p", "pirn", "-p", "pirn-tests", "--lib", "--tests"], 600),
         };
-        let failed = tree.test(arguments, Duration::from_secs(limit))?;
+        let failed = self.tree.test(arguments, Duration::from_secs(limit))?;
         println!("  {suite}: {}", failed.as_deref().unwrap_or("survived"));
         state.tests.push(Tested {
             mutant: mutant.name.clone(),
             hash: mutant.hash,
-            suite: (*suite).to_owned(),
+            suite: suite.to_owned(),
             failed,
         });
-        state.save()?;
+        state.save()
     }
-    Ok(())
 }
 
 /// The place of the table in the document.

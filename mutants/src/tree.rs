@@ -40,10 +40,17 @@ impl Tree {
 
     /// A number that changes with the code.
     pub(crate) fn hash(&self) -> io::Result<u64> {
-        let mut files = Vec::new();
-        PARTS.iter().try_for_each(|part| walk(&self.root.join(part), &mut files))?;
-        files.sort();
-        files.iter().try_fold(0, |sum: u64, file| Ok(sum.rotate_left(7) ^ hash(&fs::read(file)?)))
+        hash_of(&self.root)
+    }
+
+    /// The same of the copy, as it is now.
+    pub(crate) fn hash_of_copy(&self) -> io::Result<u64> {
+        hash_of(&self.copy)
+    }
+
+    /// Where the copy is.
+    pub(crate) fn copy(&self) -> &Path {
+        &self.copy
     }
 
     /// Breaks the copy.
@@ -97,6 +104,13 @@ impl Tree {
             (None, None) => Some("(hangs)".to_owned()),
         })
     }
+}
+
+fn hash_of(root: &Path) -> io::Result<u64> {
+    let mut files = Vec::new();
+    PARTS.iter().try_for_each(|part| walk(&root.join(part), &mut files))?;
+    files.sort();
+    files.iter().try_fold(0, |sum: u64, file| Ok(sum.rotate_left(7) ^ hash(&fs::read(file)?)))
 }
 
 /// Copies what differs and removes what is not there any more.
