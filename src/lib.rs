@@ -7,12 +7,14 @@ extern crate alloc;
 pub use pirn_macros::{main, test};
 
 pub use self::drained::{Drained, DrainedHook, drained};
+pub use self::group::{Group, GroupSpec, Hop, HopError, Topology, UnknownGroup, hop};
 pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownError, WorkerMetrics};
 pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
 
 mod blocking;
 mod drained;
 pub mod fs;
+mod group;
 mod io;
 pub mod net;
 pub mod os;

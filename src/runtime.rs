@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::blocking::Blocking;
+use crate::group::Topology;
 use crate::os::Os;
 use crate::sched::{self, Config, Shared};
 use crate::task::JoinHandle;
@@ -39,6 +40,7 @@ pub enum Backend {
 pub struct Builder {
     config: Config,
     workers: Option<usize>,
+    topology: Option<Topology>,
     backend: Backend,
     os: Option<Arc<dyn Os>>,
 }
@@ -52,12 +54,18 @@ impl Default for Builder {
 impl Builder {
     /// All defaults.
     pub fn new() -> Self {
-        Self { config: Config::new(), workers: None, backend: Backend::Auto, os: None }
+        Self { config: Config::new(), workers: None, topology: None, backend: Backend::Auto, os: None }
     }
 
     /// Seats, 1 to 4095. Seat 0 belongs to whoever is inside `block_on`; each other one has a thread. Default: the CPUs this process may use.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
+        self
+    }
+
+    /// The workers, in groups; in place of [`workers`](Self::workers). Default: one group in which all share all work.
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.topology = Some(topology);
         self
     }
 
@@ -161,7 +169,17 @@ impl Builder {
         };
         let rings = automatic && os.name() == "uring";
         let mut config = self.config;
-        config.workers = self.workers.unwrap_or_else(|| os.parallelism());
+        let topology = match (self.workers, self.topology) {
+            (Some(workers), Some(_)) => {
+                let why = format!(
+                    "workers({workers}) beside a topology, which says how many there are: choose one"
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+            (None, Some(topology)) => topology,
+            (workers, None) => Topology::stealing(workers.unwrap_or_else(|| os.parallelism())),
+        };
+        config.groups = topology.into_configs();
         let shared = match Shared::new(os, config.clone()) {
             // A ring could be had, but not one for each worker.
             Err(error) if rings && error.kind() != io::ErrorKind::InvalidInput => {
@@ -181,6 +199,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("config", &self.config)
             .field("workers", &self.workers)
+            .field("topology", &self.topology)
             .field("os", &os)
             .finish()
     }
@@ -302,6 +321,10 @@ impl Handle {
         sched::with_context(|cx| cx.map(|cx| Self { shared: cx.shared.clone() }))
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// See [`Runtime::spawn`]. After shutdown the handle says cancelled at once.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
@@ -309,7 +332,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        sched::spawn(&self.shared, future, false, Location::caller())
+        sched::spawn(&self.shared, future, sched::Where::Here, Location::caller())
     }
 
     /// See [`Runtime::spawn_blocking`].
@@ -348,7 +371,7 @@ impl Handle {
             timers_armed: seat.armed.get() as usize,
         };
         let workers = self.shared.seats.iter().map(worker).collect();
-        Metrics { workers, injector_len: self.shared.injector.len() }
+        Metrics { workers, injector_len: self.shared.groups.iter().map(|group| group.injector.len()).sum() }
     }
 
     /// The last events of each worker, oldest first, if [`Builder::recorder`] is on.

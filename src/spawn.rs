@@ -4,7 +4,7 @@ use core::future::Future;
 use core::panic::Location;
 
 use crate::runtime::Handle;
-use crate::sched;
+use crate::sched::{self, Where};
 use crate::task::JoinHandle;
 
 /// Spawns a task on any worker of the current runtime.
@@ -25,7 +25,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    with_current(|shared| sched::spawn(shared, future, false, Location::caller()))
+    with_current(|shared| sched::spawn(shared, future, Where::Here, Location::caller()))
 }
 
 /// Spawns a task that need not be `Send` on the current worker, where it stays. One of the main future's worker waits
@@ -54,7 +54,7 @@ where
         on_worker,
         "spawn_local: there is no worker on this thread; call it inside a task or the main future of block_on"
     );
-    with_current(|shared| sched::spawn(shared, future, true, Location::caller()))
+    with_current(|shared| sched::spawn(shared, future, Where::Pinned, Location::caller()))
 }
 
 /// Runs a call that blocks (file systems, DNS, heavy computing) on a thread of its own, so that the workers go on.

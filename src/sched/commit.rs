@@ -117,7 +117,7 @@ impl Shared {
             let first = !self.seat(seat).anything_outside();
             self.seat(seat).staging.push(seat, what);
             if first {
-                self.see_to_watch();
+                self.see_to_watch(self.group_of(seat));
             }
         });
     }

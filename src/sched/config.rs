@@ -3,10 +3,20 @@
 use std::io;
 use std::time::Duration;
 
+/// One group: see `group::GroupSpec`, whose methods set these.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupConfig {
+    pub(crate) name: Box<str>,
+    pub(crate) workers: usize,
+    pub(crate) steals: bool,
+    pub(crate) carries_io: bool,
+}
+
 /// See `runtime::Builder`, whose methods set these.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) workers: usize,
+    /// The first one has seat 0.
+    pub(crate) groups: Vec<GroupConfig>,
     /// 256: a burst of wakes fits, and half of it moves in one steal.
     pub(crate) ring_capacity: usize,
     /// 3: a ping-pong pair stays in the cache, and the ring's tasks wait for four polls at most.
@@ -42,7 +52,7 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn new() -> Self {
         Self {
-            workers: 0,
+            groups: Vec::new(),
             ring_capacity: 256,
             lifo_limit: 3,
             poll_interval: 61,
@@ -62,8 +72,20 @@ impl Config {
     /// Refuses what cannot work, with the option's name and what would.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        if !(1..=4095).contains(&self.workers) {
-            return refuse(format!("workers({}): a runtime has 1 to 4095 workers", self.workers));
+        let workers = self.groups.iter().fold(0, |sum: usize, group| sum.saturating_add(group.workers));
+        if !(1..=4095).contains(&workers) {
+            return refuse(format!("workers({workers}): a runtime has 1 to 4095 workers"));
+        }
+        for (at, group) in self.groups.iter().enumerate() {
+            if group.workers == 0 {
+                return refuse(format!("the group {:?} has 0 workers: give it at least 1", group.name));
+            }
+            if self.groups[..at].iter().any(|other| other.name == group.name) {
+                return refuse(format!("two groups are called {:?}: names tell groups apart", group.name));
+            }
+        }
+        if !self.groups.iter().any(|group| group.carries_io) {
+            return refuse("no group carries I/O: at least one has to".into());
         }
         if !self.ring_capacity.is_power_of_two() || !(2..=1 << 15).contains(&self.ring_capacity) {
             return refuse(format!(

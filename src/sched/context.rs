@@ -8,7 +8,7 @@ use super::core::Core;
 use super::shared::Shared;
 use crate::io::Port;
 use crate::sync;
-use crate::task::Pool;
+use crate::task::{Header, Pool};
 use crate::trace::Event;
 
 /// A thread inside a runtime: on a seat, or only holding its handle (a guest, `Handle::enter`, a blocking thread).
@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) seat: Option<u32>,
     /// True while a task or main future is polled here: a wake goes to the LIFO slot, a push looks for sleepers at once.
     pub(crate) in_poll: Cell<bool>,
+    /// The task that is polled here; null: none is.
+    pub(crate) task: Cell<*const Header>,
     /// Inline I/O successes left in this poll.
     pub(crate) budget: Cell<u32>,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, seat: Option<u32>) -> Self {
         let budget = Cell::new(shared.config.budget);
-        Self { shared, seat, in_poll: Cell::new(false), budget }
+        Self { shared, seat, in_poll: Cell::new(false), task: Cell::new(core::ptr::null()), budget }
     }
 
     /// Runs `f` with this as the thread's context.

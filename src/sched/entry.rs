@@ -186,8 +186,8 @@ impl Drop for Leave<'_, '_> {
             break zero.guests.iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>();
         };
         next.iter().for_each(|guest| guest.knock());
-        if shared.vacant_seat_waits() {
-            shared.see_to_watch();
+        if shared.vacant_seat_waits(worker.group) {
+            shared.see_to_watch(worker.group);
         }
     }
 }

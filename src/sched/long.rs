@@ -43,7 +43,7 @@ impl Worker<'_> {
         if own == 0 {
             return None;
         }
-        (1..self.shared.workers()).filter(|&peer| peer != self.number).find(|&peer| {
+        self.group.seats().filter(|&peer| peer != 0 && peer != self.number).find(|&peer| {
             let seat = self.shared.seat(peer);
             // Relaxed: a look; the token that follows finds it awake or wakes it.
             seat.parked_until.load(Ordering::Relaxed) != 0
@@ -70,7 +70,7 @@ impl Shared {
             debt(Debt::Push, 1);
             self.push_ring(core, worker.number, evicted, false);
         }
-        self.rely_on_watch();
+        self.rely_on_watch(worker.group);
         self.give_token(peer);
     }
 }

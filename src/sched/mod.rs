@@ -22,10 +22,10 @@
 //! behind its own synchronisation. No reference into a `Core`'s cells lives across a call into user code.
 
 pub(crate) use self::commit::poll_commit;
-pub(crate) use self::config::Config;
+pub(crate) use self::config::{Config, GroupConfig};
 pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context, with_pool};
 pub(crate) use self::entry::block_on;
-pub(crate) use self::schedule::{refuse, schedule, spawn};
+pub(crate) use self::schedule::{Where, move_task, refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};
 pub use self::shutdown::ShutdownError;
 pub(crate) use self::start::start_threads;
@@ -38,6 +38,7 @@ mod config;
 mod context;
 mod core;
 mod entry;
+mod group;
 mod long;
 mod look;
 mod park;

@@ -13,15 +13,15 @@ impl Worker<'_> {
         // The ring is empty.
         self.shared.withdraw_offer(self.core, self.number);
         let searching = self.core.searching.replace(false);
-        if self.shared.sleep.fall_asleep(self.number, searching) {
+        if self.group.sleep.fall_asleep(self.number, searching) {
             let found = self.anything_to_find();
             if found {
                 self.get_up();
-                if !self.core.searching.get() && self.shared.sleep.try_search(self.number) {
+                if !self.core.searching.get() && self.group.sleep.try_search(self.number) {
                     self.core.searching.set(true);
                 }
             }
-            self.shared.sleep.recheck_done();
+            self.group.sleep.recheck_done();
             if found {
                 return;
             }
@@ -32,7 +32,7 @@ impl Worker<'_> {
         self.core.fresh.set(true);
         if let Some(look_at) = watch {
             // Relaxed: a count that `see_to_watch` reads behind its fence.
-            self.shared.watching.fetch_sub(1, Ordering::Relaxed);
+            self.group.watching.fetch_sub(1, Ordering::Relaxed);
             if self.shared.os.now() >= look_at {
                 self.core.look_at.set(0);
                 self.watch();
@@ -42,7 +42,7 @@ impl Worker<'_> {
 
     /// Leaves the sleepers; whoever was taken off by another is a searcher now.
     fn get_up(&self) {
-        if self.shared.sleep.get_up(self.number) == Up::Taken {
+        if self.group.sleep.get_up(self.number) == Up::Taken {
             self.core.searching.set(true);
         }
     }
@@ -61,7 +61,7 @@ impl Worker<'_> {
             ghost(|| Ghost::WheelNext { worker: number, deadline: timer });
             deadline
         };
-        let asleep = shared.sleep.park_begin(number);
+        let asleep = self.group.sleep.park_begin(number);
         let wait = match (asleep, deadline) {
             (false, _) => Wait::No,
             (true, u64::MAX) => Wait::Forever,
@@ -74,7 +74,7 @@ impl Worker<'_> {
         }
         let found = self.reap(number, wait);
         if asleep {
-            let token = shared.sleep.park_end(number);
+            let token = self.group.sleep.park_end(number);
             ghost(|| Ghost::ParkEnd { worker: number });
             self.core.emit(Event::Unparked { worker: number as u16, token });
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::context::{Context, emit, with_context};
 use super::core::Core;
 use super::shared::{Seat, Shared};
-use crate::sync::{Debt, Ordering, debt};
+use crate::group::HopError;
+use crate::sync::{Debt, Ghost, Ordering, debt, ghost};
 use crate::task::state::Start;
 use crate::task::{JoinHandle, Kind, Task};
 use crate::trace::{Event, Place};
@@ -17,22 +18,40 @@ const ID_BLOCK: u64 = 32;
 /// The worker field of an event that happened outside of all workers.
 const OUTSIDE: u16 = u16::MAX;
 
-/// Spawns a future. `pinned`: to the seat of the calling thread, which must have one.
+/// Where a new task may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// In the group of the calling worker; the first one, if there is none.
+    Here,
+    /// In this group.
+    In(u32),
+    /// On the seat of the calling thread, which must have one.
+    Pinned,
+}
+
+/// Spawns a future.
 pub(crate) fn spawn<F>(
     shared: &Arc<Shared>,
     future: F,
-    pinned: bool,
+    place: Where,
     at: &'static Location<'static>,
 ) -> JoinHandle<F::Output>
 where
     F: Future,
 {
     with_context(|cx| {
-        let here = cx.filter(|cx| core::ptr::eq(Arc::as_ptr(&cx.shared), Arc::as_ptr(shared)));
-        let seat = here.and_then(|cx| cx.seat);
-        let core = here.and_then(Context::core);
+        let cx = cx.filter(|cx| core::ptr::eq(Arc::as_ptr(&cx.shared), Arc::as_ptr(shared)));
+        let seat = cx.and_then(|cx| cx.seat);
+        let core = cx.and_then(Context::core);
         let id = shared.next_id(core);
-        let kind = if pinned { Kind::Pinned(seat.expect("a pinned task has a seat")) } else { Kind::Shared };
+        let here = seat.map_or(0, |seat| shared.seat(seat).group);
+        let (pinned, group) = match place {
+            Where::Here => (false, here),
+            Where::In(group) => (false, group),
+            Where::Pinned => (true, here),
+        };
+        let kind =
+            if pinned { Kind::Pinned(seat.expect("a pinned task has a seat")) } else { Kind::Shared(group) };
         let (task, header) =
             Task::new(core.map(|core| &core.pool), future, Arc::as_ptr(shared), id, kind, at);
         // SAFETY: the handle's reference of a task that yields this future's output.
@@ -45,11 +64,17 @@ where
                 if pinned {
                     core.pinned.set(core.pinned.get() + 1);
                     shared.push_inbox(seat, task);
+                } else if group != here {
+                    ghost(|| Ghost::Belongs { task: id, group });
+                    shared.push_injector(task);
                 } else {
-                    shared.push_ring(core, seat, task, here.is_some_and(|cx| cx.in_poll.get()));
+                    shared.push_ring(core, seat, task, cx.is_some_and(|cx| cx.in_poll.get()));
                 }
             }
-            _ => shared.push_injector(task),
+            _ => {
+                ghost(|| Ghost::Belongs { task: id, group });
+                shared.push_injector(task);
+            }
         }
         handle
     })
@@ -62,20 +87,41 @@ pub(crate) fn schedule(task: Task) {
     match task.header().kind() {
         Kind::Pinned(seat) => shared.keep(|shared| shared.push_inbox(seat, task)),
         Kind::Blocking => unreachable!("blocking work is never pending, so never woken"),
-        Kind::Shared => with_context(|cx| match cx.filter(|cx| task.belongs_to(Arc::as_ptr(&cx.shared))) {
-            Some(cx) if cx.seat.is_some() => {
-                let (Some(core), Some(seat)) = (cx.core(), cx.seat) else {
-                    unreachable!("a seat has a core")
-                };
-                if cx.in_poll.get() {
-                    shared.push_lifo(core, seat, task)
-                } else {
-                    shared.push_ring(core, seat, task, false)
+        Kind::Shared(group) => {
+            with_context(|cx| match cx.filter(|cx| task.belongs_to(Arc::as_ptr(&cx.shared))) {
+                Some(cx) if cx.seat.is_some_and(|seat| shared.seat(seat).group == group) => {
+                    let (Some(core), Some(seat)) = (cx.core(), cx.seat) else {
+                        unreachable!("a seat has a core")
+                    };
+                    if cx.in_poll.get() {
+                        shared.push_lifo(core, seat, task)
+                    } else {
+                        shared.push_ring(core, seat, task, false)
+                    }
                 }
-            }
-            _ => shared.keep(|shared| shared.push_injector(task)),
-        }),
+                _ => shared.keep(|shared| shared.push_injector(task)),
+            })
+        }
     }
+}
+
+/// Has the task that is polled on this thread go on in another group, once it is woken. True: it is in that group.
+pub(crate) fn move_task(shared: &Arc<Shared>, group: u32) -> Result<bool, HopError> {
+    with_context(|cx| {
+        let Some((cx, seat)) = cx.and_then(|cx| Some((cx, cx.seat?))) else { return Err(HopError::Pinned) };
+        // SAFETY: set while that task is polled, which is now; the poll has a reference.
+        let Some(task) = (unsafe { cx.task.get().as_ref() }).filter(|task| !task.is_pinned()) else {
+            return Err(HopError::Pinned);
+        };
+        if !Arc::ptr_eq(&cx.shared, shared) {
+            return Err(HopError::OtherRuntime);
+        }
+        let here = shared.seat(seat).group == group;
+        if task.kind() != Kind::Shared(group) {
+            task.set_group(group);
+        }
+        Ok(here)
+    })
 }
 
 /// Ends a task that no worker will ever poll, on the calling thread.
@@ -127,12 +173,12 @@ impl Shared {
                     core.emit(Event::Dequeue { task, place: Place::Ring, worker, by: seat });
                     core.emit(Event::Enqueue { task, place: Place::Injector, worker });
                 };
-                if let Err(half) = self.injector.push_batch(half, moved) {
+                if let Err(half) = self.group_of(seat).injector.push_batch(half, moved) {
                     half.for_each(refuse);
                 }
             } else if core.ring.free() == 0 {
                 // A thief is in the middle of a steal: there will be room, but maybe not soon.
-                let pushed = self.injector.push(task, |task| {
+                let pushed = self.group_of(seat).injector.push(task, |task| {
                     debt(Debt::Push, -1);
                     core.emit(Event::Enqueue {
                         task: task.id(),
@@ -164,21 +210,25 @@ impl Shared {
         if let Some(evicted) = evicted {
             debt(Debt::Push, 1);
             self.push_ring(core, seat, evicted, true);
-        } else if self.workers() > 1 {
+        } else if self.group_of(seat).len() > 1 {
             // Nobody is woken for it: it runs next. If the poll goes on and on, a watcher takes it.
-            self.rely_on_watch();
+            self.rely_on_watch(self.group_of(seat));
         }
     }
 
-    /// Into the injector, from anywhere.
+    /// Into the injector of its group, from anywhere.
     pub(crate) fn push_injector(&self, task: Task) {
+        let Kind::Shared(group) = task.header().kind() else {
+            unreachable!("what has a place of its own goes there")
+        };
+        let group = &self.groups[group as usize];
         debt(Debt::Notify, 1);
-        let pushed = self.injector.push(task, |task| {
+        let pushed = group.injector.push(task, |task| {
             emit(Event::Enqueue { task: task.id(), place: Place::Injector, worker: OUTSIDE });
             debt(Debt::Push, -1);
         });
         match pushed {
-            Ok(()) => self.notify(),
+            Ok(()) => self.notify(group),
             // The runtime ended: nobody will poll it. Its future is dropped here and its handle says cancelled.
             Err(task) => {
                 debt(Debt::Push, -1);

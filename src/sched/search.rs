@@ -9,20 +9,20 @@ impl Worker<'_> {
     /// Becomes a searcher, unless half of the workers search, and looks through every other ring and the injector.
     /// Goes to sleep as a searcher if it finds nothing.
     pub(crate) fn search(&self) -> Option<Task> {
-        if self.shared.workers() == 1 {
+        if self.group.len() == 1 {
             return None;
         }
         if !self.core.searching.get() {
-            if !self.shared.sleep.try_search(self.number) {
+            if !self.group.sleep.try_search(self.number) {
                 return None;
             }
             self.core.searching.set(true);
         }
         self.core.emit(Event::Search { worker: self.number as u16 });
-        let workers = self.shared.workers();
-        let start = self.core.random() as u32 % workers;
+        let workers = if self.group.config.steals { self.group.len() } else { 0 };
+        let start = self.core.random() as u32 % self.group.len();
         for step in 0..workers {
-            let victim = (start + step) % workers;
+            let victim = self.group.first + (start + step) % workers;
             // Relaxed: `fall_asleep` has a fence before the recheck, which counts.
             if victim != self.number
                 && !self.shared.seat(victim).kept.load(Ordering::Relaxed)
@@ -56,16 +56,14 @@ impl Worker<'_> {
 
     /// Whether a worker that is about to sleep would find work: the final recheck.
     pub(crate) fn anything_to_find(&self) -> bool {
-        if !self.shared.injector.is_empty() {
+        if !self.group.injector.is_empty() {
             return true;
         }
-        self.shared
-            .seats
-            .iter()
-            .enumerate()
-            // Relaxed: S3 pairs with the fence of `offer_kept`'s notify. A kept ring is its owner's, who will offer it.
-            .any(|(at, seat)| {
-                at as u32 != self.number && !seat.kept.load(Ordering::Relaxed) && !seat.ring.is_empty()
+        self.group.config.steals
+            && self.group.seats().filter(|&peer| peer != self.number).any(|peer| {
+                let seat = self.shared.seat(peer);
+                // Relaxed: S3 pairs with the fence of `offer_kept`'s notify. A kept ring is its owner's, who will offer it.
+                !seat.kept.load(Ordering::Relaxed) && !seat.ring.is_empty()
             })
     }
 }

@@ -39,7 +39,7 @@ impl Worker<'_> {
             return;
         }
         // A full ring overflows into the injector, so that has to be empty too for nothing to be left.
-        if core.ring.is_empty() && self.shared.injector.is_empty() {
+        if core.ring.is_empty() && self.group.injector.is_empty() {
             return self.shared.withdraw_offer(core, self.number);
         }
         if !self.keeps(offer) {
@@ -51,7 +51,7 @@ impl Worker<'_> {
     fn keeps(&self, offer: Offer) -> bool {
         let (core, shared) = (self.core, self.shared);
         let delay = u64::try_from(shared.config.share_delay.as_nanos()).unwrap_or(u64::MAX);
-        if delay == 0 || !shared.injector.is_empty() {
+        if delay == 0 || !self.group.injector.is_empty() {
             return false;
         }
         let now = shared.os.now().as_nanos();
@@ -65,7 +65,7 @@ impl Worker<'_> {
             self.seat.kept.store(true, Ordering::Relaxed);
             ghost(|| Ghost::RingKept { worker: self.number, kept: true });
             debt(Debt::Notify, -1);
-            shared.rely_on_watch();
+            shared.rely_on_watch(self.group);
             return true;
         };
         let polls = polls + 1;
@@ -134,7 +134,10 @@ impl Shared {
     fn offer_now(&self, seat: u32) {
         // Relaxed: `notify` begins with the fence N1. Who falls asleep and misses this in its recheck is seen by it.
         self.seat(seat).kept.store(false, Ordering::Relaxed);
-        self.notify();
+        let group = self.group_of(seat);
+        if group.config.steals {
+            self.notify(group);
+        }
     }
 
     /// Nothing is left to offer: it was run or stolen.

@@ -9,6 +9,7 @@ use super::commit::Staging;
 use super::config::Config;
 use super::core::Core;
 use super::entry::Caller;
+use super::group::Group;
 use super::share::Offer;
 use super::shutdown::Exit;
 use super::submit::Remote;
@@ -16,7 +17,6 @@ use crate::blocking::Blocking;
 use crate::io::Ops;
 use crate::os::{DriverConfig, Os, Reap, Unpark};
 use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
-use crate::sleep::Sleep;
 use crate::sync::{Apart, AtomicBool, AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
 use crate::task::{OwnedList, Pool, Task};
 use crate::timer::{Wheel, WheelConfig};
@@ -27,12 +27,9 @@ pub(crate) struct Shared {
     pub(crate) os: Arc<dyn Os>,
     pub(crate) config: Config,
     pub(crate) seats: Box<[Seat]>,
-    pub(crate) injector: Apart<Injector<Task>>,
-    pub(crate) sleep: Apart<Sleep>,
-    /// Idle workers that are parked for a watch interval at most.
-    pub(crate) watching: Apart<AtomicU32>,
-    /// A LIFO slot was used or a ring kept since the runtime was last quiet.
-    pub(crate) watch_asked: Apart<AtomicBool>,
+    pub(crate) groups: Box<[Group]>,
+    /// The seats whose drivers carry I/O.
+    pub(crate) io_seats: Box<[u32]>,
     /// Task numbers are handed out in blocks of this word.
     pub(crate) ids: Apart<AtomicU64>,
     /// Spreads what comes from outside over the seats.
@@ -59,6 +56,9 @@ pub(crate) struct SeatZero {
 /// The shared half of a seat, and the cell of the private one.
 #[repr(align(128))] // no neighbour's line is touched
 pub(crate) struct Seat {
+    pub(crate) group: u32,
+    /// Whether ops of this seat's tasks wait in its own driver.
+    pub(crate) carries_io: bool,
     pub(crate) ring: Arc<Ring<Task>>,
     pub(crate) lifo: LifoSlot<Task>,
     /// Its owner keeps the ring for now: see `share`.
@@ -117,7 +117,7 @@ pub(crate) struct Stats {
 unsafe impl Sync for Seat {}
 
 impl Seat {
-    fn new(os: &Arc<dyn Os>, config: &Config, number: u32) -> io::Result<Self> {
+    fn new(os: &Arc<dyn Os>, config: &Config, number: u32, group: u32, workers: usize) -> io::Result<Self> {
         let driver = os.driver(&DriverConfig { worker: number, batch: config.batch })?;
         let (owner, shared_ring) = ring(number, config.ring_capacity);
         let recorder = (config.recorder > 0).then(|| Arc::new(Recorder::new(config.recorder)));
@@ -139,7 +139,7 @@ impl Seat {
             ending: None.into(),
             quiet: 0.into(),
             serving: false.into(),
-            beats: vec![0; config.workers].into(),
+            beats: vec![0; workers].into(),
             ids: (0, 0).into(),
             pinned: 0.into(),
             random: os.entropy().into(),
@@ -152,6 +152,8 @@ impl Seat {
             recorder: recorder.clone(),
         };
         Ok(Self {
+            group,
+            carries_io: config.groups[group as usize].carries_io,
             ring: shared_ring,
             lifo: LifoSlot::new(),
             kept: AtomicBool::new(false),
@@ -196,19 +198,22 @@ impl Shared {
     /// A runtime with all its drivers and no thread yet.
     pub(crate) fn new(os: Arc<dyn Os>, config: Config) -> io::Result<Arc<Self>> {
         config.check()?;
-        let seats = (0..config.workers as u32).map(|number| Seat::new(&os, &config, number));
+        let groups = Group::list(&config.groups);
+        let places: Vec<(u32, u32)> =
+            (0..).zip(&groups).flat_map(|(group, of)| of.seats().map(move |seat| (seat, group))).collect();
+        let seats = places.iter().map(|&(seat, group)| Seat::new(&os, &config, seat, group, places.len()));
         let seats = seats.collect::<io::Result<Box<[Seat]>>>()?;
+        let io_seats =
+            places.iter().map(|&(seat, _)| seat).filter(|&seat| seats[seat as usize].carries_io).collect();
         let start = Event::Start {
-            workers: config.workers as u16,
+            workers: places.len() as u16,
             ring: config.ring_capacity as u32,
             lifo_limit: config.lifo_limit as u8,
             interval: u64::from(config.poll_interval.max(config.injector_interval)),
         };
         let shared = Arc::new_cyclic(|this| Self {
-            injector: Apart::new(Injector::new()),
-            sleep: Apart::new(Sleep::new(config.workers as u32)),
-            watching: Apart::new(AtomicU32::new(0)),
-            watch_asked: Apart::new(AtomicBool::new(false)),
+            groups,
+            io_seats,
             ids: Apart::new(AtomicU64::new(1)),
             spread: Apart::new(AtomicU32::new(0)),
             seat_zero: Apart::new(Mutex::new(SeatZero::default())),
@@ -221,6 +226,7 @@ impl Shared {
             seats,
         });
         super::emit(start);
+        Group::tell(&shared.groups);
         Ok(shared)
     }
 
@@ -234,14 +240,14 @@ impl Shared {
 
     /// Gives a worker a token: it will look at everything before it parks again, or comes back from its park.
     pub(crate) fn give_token(&self, worker: u32) {
-        let parked = self.sleep.give_token(worker);
+        let parked = self.group_of(worker).sleep.give_token(worker);
         self.interrupt(worker, parked);
     }
 
-    /// Wakes one sleeper if there is work for it that nobody looks for. The caller has pushed that work.
-    pub(crate) fn notify(&self) {
-        if let Some(worker) = self.sleep.notify() {
-            let parked = self.sleep.deliver(worker);
+    /// Wakes one sleeper of the group if there is work for it that nobody looks for. The caller has pushed that work.
+    pub(crate) fn notify(&self, group: &Group) {
+        if let Some(worker) = group.sleep.notify() {
+            let parked = group.sleep.deliver(worker);
             self.interrupt(worker, parked);
         }
     }
@@ -253,13 +259,14 @@ impl Shared {
         }
     }
 
-    /// A seat for something from outside: a vacant seat 0 only if there is no other.
+    /// A seat that carries I/O for something from outside: a vacant seat 0 only if there is no other.
     pub(crate) fn pick_seat(&self) -> u32 {
         // Relaxed: any spread will do.
-        let turn = self.spread.fetch_add(1, Ordering::Relaxed);
-        let pick = turn % self.workers();
-        if pick == 0 && self.workers() > 1 && !self.seat_zero_is_taken() {
-            return 1 + turn % (self.workers() - 1);
+        let turn = self.spread.fetch_add(1, Ordering::Relaxed) as usize;
+        let seats = &self.io_seats;
+        let pick = seats[turn % seats.len()];
+        if pick == 0 && seats.len() > 1 && !self.seat_zero_is_taken() {
+            return seats[1 + turn % (seats.len() - 1)];
         }
         pick
     }

@@ -139,7 +139,7 @@ impl Worker<'_> {
         self.shutdown_phase(1);
         shared.exit.meet(workers, false);
         while shared.exit.meet(workers, self.clean()) {}
-        shared.injector.close();
+        self.group.injector.close();
         while shared.exit.meet(workers, self.clean()) {}
         self.shutdown_phase(2);
         self.end_ops();
@@ -180,7 +180,7 @@ impl Worker<'_> {
             found(Place::Inbox, task);
         }
         loop {
-            let task = shared.injector.pop(|_| ());
+            let task = self.group.injector.pop(|_| ());
             let Some(task) = task else { break };
             found(Place::Injector, task);
         }

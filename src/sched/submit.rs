@@ -31,7 +31,7 @@ impl Port for Shared {
         if self.exit.is_over() {
             return Started::Done(refused());
         }
-        with_context(|cx| match self.here(cx) {
+        with_context(|cx| match self.io_here(cx) {
             Some((core, seat)) => self.start_here(core, seat, op, self.seat(seat).ops.open()),
             None => {
                 let seat = self.pick_seat();
@@ -49,7 +49,7 @@ impl Port for Shared {
         wakers: &mut Wakers<'_>,
     ) -> ControlFlow<Poll<io::Result<()>>> {
         with_context(|cx| {
-            let here = self.here(cx).filter(|_| !self.exit.is_over());
+            let here = self.io_here(cx).filter(|_| !self.exit.is_over());
             loop {
                 let mut slot = None;
                 match (wait.as_ref(), here) {
@@ -133,6 +133,11 @@ impl Shared {
         Some((cx.core()?, cx.seat?))
     }
 
+    /// The same, if that seat's driver carries I/O.
+    fn io_here<'a>(&self, cx: Option<&'a Context>) -> Option<(&'a Core, u32)> {
+        self.here(cx).filter(|&(_, seat)| self.seat(seat).carries_io)
+    }
+
     /// Starts an op in an open slot of the calling thread's seat.
     fn start_here(&self, core: &Core, seat: u32, op: Op, (token, first): (Token, bool)) -> Started {
         let ops = &self.seat(seat).ops;
@@ -150,7 +155,8 @@ impl Shared {
             },
         }
         if first {
-            self.see_to_watch();
+            // Its descriptor may be at home in any group.
+            self.groups.iter().for_each(|group| self.see_to_watch(group));
         }
         Started::InFlight(token)
     }

@@ -49,7 +49,7 @@ impl Shared {
         }
         // A seat that is awake may be inside a long poll. From the second timer on somebody watches already.
         if first && (own.is_some() || parked_until == 0) {
-            self.see_to_watch();
+            self.see_to_watch(self.group_of(number));
         }
         Armed { seat: number, key }
     }

@@ -15,6 +15,7 @@
 //! Rejected: one watcher by election (its hand-over wakes a sleeper at every turn of an almost idle runtime); nested
 //! epoll sets that wake the idle for every event of the healthy; a monitor thread (one more wake at each start of work).
 
+use super::group::Group;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::os::Wait;
@@ -33,29 +34,30 @@ impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
     pub(crate) fn start_watch(&self) -> Option<Instant> {
         let shared = self.shared;
-        if shared.workers() == 1 || !(self.seat.anything_outside() || shared.anything_to_watch()) {
+        let group = self.group;
+        if group.len() == 1 || !(self.seat.anything_outside() || shared.anything_to_watch(group)) {
             return None;
         }
         // Relaxed: whoever reads zero here wakes a sleeper, which may be this worker; it then finds its token.
-        shared.watching.fetch_add(1, Ordering::Relaxed);
-        let parked = shared.sleep.counts().0;
-        let all_asleep = parked >= shared.occupied();
+        group.watching.fetch_add(1, Ordering::Relaxed);
+        let parked = group.sleep.counts().0;
+        let all_asleep = parked >= shared.occupied(group);
         let quiet = self.core.quiet.get();
-        if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits() {
+        if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits(group) {
             // Relaxed: as above. Whoever uses a slot next says so again, and then finds nobody watching.
-            shared.watch_asked.store(false, Ordering::Relaxed);
-            shared.watching.fetch_sub(1, Ordering::Relaxed);
+            group.watch_asked.store(false, Ordering::Relaxed);
+            group.watching.fetch_sub(1, Ordering::Relaxed);
             self.core.look_at.set(0);
             // Pairs with the fence of `see_to_watch`: who got up meanwhile sees that nobody watches, or is seen here.
             fence(Ordering::SeqCst);
-            if shared.sleep.counts().0 >= shared.occupied() {
+            if group.sleep.counts().0 >= shared.occupied(group) {
                 return None;
             }
-            shared.watch_asked.store(true, Ordering::Relaxed);
-            shared.watching.fetch_add(1, Ordering::Relaxed);
+            group.watch_asked.store(true, Ordering::Relaxed);
+            group.watching.fetch_add(1, Ordering::Relaxed);
         }
         // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two intervals.
-        let vacant = all_asleep && shared.vacant_seat_waits();
+        let vacant = all_asleep && shared.vacant_seat_waits(group);
         let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
         let doubled = if all_asleep { quiet.min(limit) } else { 0 };
         let once = shared.config.watch_interval / if self.core.serving.get() { SOONER } else { 1 };
@@ -76,7 +78,7 @@ impl Worker<'_> {
     pub(crate) fn watch(&self) {
         self.core.quiet.set(self.core.quiet.get().saturating_add(1));
         self.core.serving.set(false);
-        for peer in 0..self.shared.workers() {
+        for peer in self.group.seats() {
             if peer == self.number {
                 continue;
             }
@@ -87,7 +89,7 @@ impl Worker<'_> {
                 // It ran: its next poll may be a long one, and it tells nobody.
                 self.core.quiet.set(0);
             }
-            let vacant = peer == 0 && self.shared.vacant_seat_waits();
+            let vacant = peer == 0 && self.shared.vacant_seat_waits(self.group);
             if overdue {
                 self.shared.seat(peer).pulse.overdue.set(beat);
             }
@@ -130,21 +132,22 @@ impl Worker<'_> {
 }
 
 impl Shared {
-    /// Whether a worker that stays in one poll could keep anything waiting.
-    pub(crate) fn anything_to_watch(&self) -> bool {
+    /// Whether a worker of the group that stays in one poll could keep anything waiting.
+    pub(crate) fn anything_to_watch(&self, group: &Group) -> bool {
         // Relaxed: who sets it calls `see_to_watch` after it.
-        self.watch_asked.load(Ordering::Relaxed) || self.anything_outside()
+        // What is outside for another group may be at home in this one.
+        group.watch_asked.load(Ordering::Relaxed) || self.anything_outside()
     }
 
-    /// Seats with a thread on them.
-    fn occupied(&self) -> u32 {
-        self.workers() - u32::from(!self.seat_zero_is_taken())
+    /// Seats of the group with a thread on them.
+    fn occupied(&self, group: &Group) -> u32 {
+        group.len() - u32::from(group.first == 0 && !self.seat_zero_is_taken())
     }
 
-    /// Whether seat 0 has nobody on it, but something of its own waits there, or may: a descriptor stays at home when its task
-    /// has moved, and its op is in another table then.
-    pub(crate) fn vacant_seat_waits(&self) -> bool {
-        if self.seat_zero_is_taken() {
+    /// Whether seat 0 is the group's and has nobody on it, but something of its own waits there, or may: a descriptor stays at home when
+    /// its task has moved, and its op is in another table then.
+    pub(crate) fn vacant_seat_waits(&self, group: &Group) -> bool {
+        if group.first != 0 || self.seat_zero_is_taken() {
             return false;
         }
         let zero = self.seat(0);

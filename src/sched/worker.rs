@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::core::Core;
+use super::group::Group;
 use super::shared::{Seat, Shared};
 use crate::queue::Link;
 use crate::sync::{Debt, Ordering, debt};
 use crate::task::state::{Rest, Start};
-use crate::task::{Polled, Task};
+use crate::task::{Kind, Polled, Task};
 use crate::trace::{Event, Place, PollEnd};
 
 /// The thread on a seat, at work.
@@ -17,6 +18,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) core: &'a Core,
     pub(crate) seat: &'a Seat,
+    pub(crate) group: &'a Group,
     pub(crate) number: u32,
 }
 
@@ -55,7 +57,8 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(cx: &'a Context) -> Self {
         let number = cx.seat.expect("a worker has a seat");
         let core = cx.core().expect("a seat has a core");
-        Self { shared: &cx.shared, cx, core, seat: cx.shared.seat(number), number }
+        let group = cx.shared.group_of(number);
+        Self { shared: &cx.shared, cx, core, seat: cx.shared.seat(number), group, number }
     }
 
     /// Works until the main future is done or the runtime closes.
@@ -175,14 +178,14 @@ impl<'a> Worker<'a> {
 
     /// One task of the injector to run and a fair share of it for the ring.
     pub(crate) fn take_injector(&self) -> Option<Task> {
-        let waiting = self.shared.injector.len();
+        let waiting = self.group.injector.len();
         if waiting == 0 {
             return None;
         }
-        let share = waiting / self.shared.workers() as usize + 1;
+        let share = waiting / self.group.len() as usize + 1;
         let room = self.core.ring.free().min(self.shared.config.ring_capacity / 2);
         let mut first = None;
-        self.shared.injector.pop_batch(share.min(room + 1), |task| {
+        self.group.injector.pop_batch(share.min(room + 1), |task| {
             // Inside the injector's lock: event and effect are one.
             let task = self.taken(task, Place::Injector);
             if first.is_none() {
@@ -215,7 +218,9 @@ impl<'a> Worker<'a> {
         }
         debt(Debt::Push, -1);
         core.emit(Event::PollStart { task: id, worker });
+        self.cx.task.set(task.header());
         let polled = self.in_poll(|| task.poll());
+        self.cx.task.set(core::ptr::null());
         if polled == Polled::Pending {
             self.note_length(&task);
             if task.list().is_none() {
@@ -230,7 +235,8 @@ impl<'a> Worker<'a> {
                     debt(Debt::Push, 1);
                     core.emit(Event::PollEnd { task: id, end: PollEnd::Woken, worker });
                     match task.header().kind() {
-                        crate::task::Kind::Pinned(seat) => self.shared.push_inbox(seat, task),
+                        Kind::Pinned(seat) => self.shared.push_inbox(seat, task),
+                        Kind::Shared(group) if group != self.seat.group => self.shared.push_injector(task),
                         _ => self.shared.push_ring(core, self.number, task, false),
                     }
                 }
@@ -301,7 +307,7 @@ impl<'a> Worker<'a> {
         self.settle_offer();
         if core.fresh.replace(false) {
             core.quiet.set(0);
-            self.shared.see_to_watch();
+            self.shared.see_to_watch(self.group);
         }
     }
 
@@ -309,8 +315,8 @@ impl<'a> Worker<'a> {
     pub(crate) fn stop_searching(&self) {
         if self.core.searching.replace(false) {
             debt(Debt::Notify, 1);
-            if self.shared.sleep.found_work(self.number) {
-                self.shared.notify();
+            if self.group.sleep.found_work(self.number) {
+                self.shared.notify(self.group);
             }
             debt(Debt::Notify, -1);
         }
@@ -326,25 +332,25 @@ fn count_down(left: &core::cell::Cell<u32>, interval: u32) -> bool {
 
 impl Shared {
     /// A LIFO slot or a kept ring holds work of a worker that may stay in one poll: somebody idle must look after it.
-    pub(crate) fn rely_on_watch(&self) {
+    pub(crate) fn rely_on_watch(&self, group: &Group) {
         // Relaxed: `see_to_watch` has the fence. Who set it has seen to it; who clears it looks again for workers that are up.
-        if !self.watch_asked.load(Ordering::Relaxed) {
-            self.watch_asked.store(true, Ordering::Relaxed);
-            self.see_to_watch();
+        if !group.watch_asked.load(Ordering::Relaxed) {
+            group.watch_asked.store(true, Ordering::Relaxed);
+            self.see_to_watch(group);
         }
     }
 
-    /// If there is something outside to be served and no idle worker watches, wakes one that will.
-    pub(crate) fn see_to_watch(&self) {
-        if self.workers() == 1 {
+    /// If there is something outside to be served and no idle worker of the group watches, wakes one that will.
+    pub(crate) fn see_to_watch(&self, group: &Group) {
+        if group.len() == 1 {
             return;
         }
         // Pairs with `park`: a worker parks for ever only after it saw all others parked; this one has left the sleepers since,
         // or made something to serve since.
         crate::sync::fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
-        if self.watching.load(Ordering::Relaxed) == 0 && self.anything_to_watch() {
-            self.notify();
+        if group.watching.load(Ordering::Relaxed) == 0 && self.anything_to_watch(group) {
+            self.notify(group);
         }
     }
 }

@@ -7,8 +7,10 @@ use super::counts::{Counts, CountsWord};
 use super::park::ParkWord;
 use crate::sync::{Debt, Ghost, Mutex, Ordering, debt, fence, ghost};
 
-/// Who sleeps among the workers of one group, numbered from 0.
+/// Who sleeps among the workers of one group.
 pub(crate) struct Sleep {
+    /// The number of the first one.
+    first: u32,
     counts: CountsWord,
     /// The sleepers, last in on top: the warmest is woken first. `len() == counts.parked` under the lock.
     sleepers: Mutex<Vec<u32>>,
@@ -26,13 +28,18 @@ pub(crate) enum Up {
 }
 
 impl Sleep {
-    /// `workers` workers, all awake, none searching.
-    pub(crate) fn new(workers: u32) -> Self {
+    /// These workers, all awake, none searching.
+    pub(crate) fn new(workers: core::ops::Range<u32>) -> Self {
         Self {
+            first: workers.start,
             counts: CountsWord::new(),
-            sleepers: Mutex::new(Vec::with_capacity(workers as usize)),
-            words: (0..workers).map(|_| ParkWord::new()).collect(),
+            sleepers: Mutex::new(Vec::with_capacity(workers.len())),
+            words: workers.map(|_| ParkWord::new()).collect(),
         }
+    }
+
+    fn word(&self, worker: u32) -> &ParkWord {
+        &self.words[(worker - self.first) as usize]
     }
 
     /// Called after work became visible. Some: that worker was taken off the sleepers, is a searcher now, and the caller owes it
@@ -58,7 +65,7 @@ impl Sleep {
 
     /// N4. Pays the token owed since [`notify`](Self::notify). True: the worker was parked, interrupt its driver.
     pub(crate) fn deliver(&self, worker: u32) -> bool {
-        let was_parked = self.words[worker as usize].give(worker);
+        let was_parked = self.word(worker).give(worker);
         debt(Debt::Token, -1);
         was_parked
     }
@@ -66,7 +73,7 @@ impl Sleep {
     /// K3. Gives a token that nobody owed: for a worker that must look at its inbox, a shutdown, the watch. It stays where it is
     /// among the sleepers and leaves them by itself. True: interrupt its driver.
     pub(crate) fn give_token(&self, worker: u32) -> bool {
-        self.words[worker as usize].give(worker)
+        self.word(worker).give(worker)
     }
 
     /// Makes the worker a searcher; false if half of the workers (or one, if there are fewer than four) search already.
@@ -136,12 +143,12 @@ impl Sleep {
     /// K1. Right before the block. False: a token was there and is consumed; do not block.
     #[must_use]
     pub(crate) fn park_begin(&self, worker: u32) -> bool {
-        self.words[worker as usize].begin(worker)
+        self.word(worker).begin(worker)
     }
 
     /// K2. Right after the block. True: a token was consumed.
     pub(crate) fn park_end(&self, worker: u32) -> bool {
-        self.words[worker as usize].end(worker)
+        self.word(worker).end(worker)
     }
 
     /// How many were parked and searching, some time ago.

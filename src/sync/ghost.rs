@@ -79,6 +79,10 @@ pub enum Ghost {
     HoldTake { worker: u32, by: u32, parked: bool },
     /// The hold of the driver of `worker` was let go.
     HoldFree { worker: u32, by: u32 },
+    /// The runtime that just started has this group, of `workers` workers from `first` on; they take from each other's rings, if it `steals`.
+    Group { group: u32, first: u32, workers: u32, steals: bool },
+    /// A task that is not pinned belongs to this group from now on: where it was spawned, unless this says otherwise.
+    Belongs { task: u64, group: u32 },
     /// A task's state word went from not scheduled to scheduled.
     BitSet { task: u64 },
     /// A task's scheduled bit was cleared (its poll starts, or it became terminal).

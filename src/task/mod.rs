@@ -21,7 +21,7 @@ pub use self::join::{AbortHandle, JoinHandle};
 pub use self::local::{LocalKey, NoValue, Scope};
 pub(crate) use self::owned::OwnedList;
 pub(crate) use self::pool::Pool;
-pub(crate) use self::raw::{Kind, Polled, Task, wake_contained};
+pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
 pub use self::set::JoinSet;
 pub(crate) use self::waker::clone_own;
 

@@ -20,8 +20,8 @@ use crate::sync::{Ghost, Hint, UnsafeCell, ghost};
 /// Where a task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// On any worker.
-    Shared,
+    /// On any worker of this group.
+    Shared(u32),
     /// On this seat only.
     Pinned(u32),
     /// On a thread of the blocking pool.
@@ -36,17 +36,18 @@ pub(crate) struct Header {
     link: UnsafeCell<*mut Header>,
     shared: *const Shared,
     pub(crate) id: u64,
-    /// A pinned task's seat, or ANYWHERE, LONG or BLOCKING.
+    /// A pinned task's seat; or SHARED with its group, and LONG; or BLOCKING. Changed by who polls it only.
     home: Hint,
     /// The seat whose owned list it is in, or NO_LIST.
     list: UnsafeCell<u32>,
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
 }
 
-const ANYWHERE: u32 = u32::MAX;
-const BLOCKING: u32 = u32::MAX - 1;
-/// Anywhere too, and its last poll was long.
-const LONG: u32 = u32::MAX - 2;
+const BLOCKING: u32 = u32::MAX;
+/// Any worker of a group.
+const SHARED: u32 = 1 << 31;
+/// Of such a task: its last poll was long.
+const LONG: u32 = 1 << 30;
 const NO_LIST: u32 = u32::MAX;
 
 /// What most tasks never need.
@@ -59,27 +60,36 @@ impl Header {
     /// Where it may run.
     pub(crate) fn kind(&self) -> Kind {
         match self.home.get() {
-            ANYWHERE | LONG => Kind::Shared,
             BLOCKING => Kind::Blocking,
+            home if home & SHARED != 0 => Kind::Shared(home & !(SHARED | LONG)),
             seat => Kind::Pinned(seat),
         }
     }
 
     /// Whether it may run on one seat only.
     pub(crate) fn is_pinned(&self) -> bool {
-        self.home.get() < LONG
+        self.home.get() & SHARED == 0
     }
 
     /// Whether its last poll was so long that others had to look after its worker.
     pub(crate) fn is_long(&self) -> bool {
-        self.home.get() == LONG
+        let home = self.home.get();
+        home & (SHARED | LONG) == SHARED | LONG && home != BLOCKING
     }
 
     /// Notes how its poll was. By the worker that polled it.
     pub(crate) fn set_long(&self, long: bool) {
+        let home = self.home.get();
         if !self.is_pinned() {
-            self.home.set(if long { LONG } else { ANYWHERE });
+            self.home.set(if long { home | LONG } else { home & !LONG });
         }
+    }
+
+    /// Has it go on in another group. By the worker that polls it; it is not pinned.
+    pub(crate) fn set_group(&self, group: u32) {
+        debug_assert!(!self.is_pinned(), "a pinned task has no group");
+        self.home.set(SHARED | group);
+        ghost(|| Ghost::Belongs { task: self.id, group });
     }
 
     /// Where it was spawned.
@@ -298,7 +308,7 @@ impl Task {
         spawned_at: &'static Location<'static>,
     ) -> (Self, NonNull<Header>) {
         let home = match kind {
-            Kind::Shared => ANYWHERE,
+            Kind::Shared(group) => SHARED | group,
             Kind::Blocking => BLOCKING,
             Kind::Pinned(seat) => seat,
         };

@@ -21,7 +21,7 @@ impl Caller {
             woken: AtomicBool::new(false),
             seated: AtomicBool::new(seated),
             knock: Mutex::new(false),
-            sleep: Sleep::new(1),
+            sleep: Sleep::new(0..1),
         })
     }
 

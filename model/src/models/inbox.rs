@@ -40,7 +40,7 @@ fn two_pushers() {
 #[test]
 fn token_to_the_owner() {
     explore(None, || {
-        let shared = Arc::new((Inbox::new(), Sleep::new(1)));
+        let shared = Arc::new((Inbox::new(), Sleep::new(0..1)));
         let pushing = thread::spawn({
             let shared = shared.clone();
             move || {

@@ -29,7 +29,7 @@ enum End {
 impl Shared {
     fn new(workers: u32, places: usize) -> Arc<Self> {
         let places = (0..places).map(|_| AtomicBool::new(false)).collect();
-        Arc::new(Self { sleep: Sleep::new(workers), places })
+        Arc::new(Self { sleep: Sleep::new(0..workers), places })
     }
 
     /// P: publishes a piece of work, then looks at the sleepers.
@@ -135,7 +135,7 @@ fn real_sources() {
         assert!(found || !sleep.park_begin(0), "it sleeps beside the work, and no token is on its way");
     }
     explore(None, || {
-        let sleep = Arc::new(Sleep::new(1));
+        let sleep = Arc::new(Sleep::new(0..1));
         let (owner, source) = ring(1, 2);
         let push = move || {
             owner.push(0).expect("an empty ring has room");
@@ -144,7 +144,7 @@ fn real_sources() {
         check(push, || !source.is_empty(), &sleep);
     });
     explore(None, || {
-        let sleep = Arc::new(Sleep::new(1));
+        let sleep = Arc::new(Sleep::new(0..1));
         let source = Arc::new(Injector::new());
         let pushed = source.clone();
         check(move || pushed.push(0, |_| ()).expect("it is open"), || !source.is_empty(), &sleep);
@@ -201,7 +201,7 @@ fn two_pushers_one_sleeper() {
 #[test]
 fn token_against_timeout() {
     explore(None, || {
-        let sleep = Arc::new(Sleep::new(1));
+        let sleep = Arc::new(Sleep::new(0..1));
         let giving = thread::spawn({
             let sleep = sleep.clone();
             move || sleep.give_token(0)

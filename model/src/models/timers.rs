@@ -26,7 +26,7 @@ impl Seat {
         Arc::new(Self {
             wheel: Mutex::new(Wheel::new(WHEEL, 0)),
             parked_until: AtomicU64::new(0),
-            sleep: Sleep::new(1),
+            sleep: Sleep::new(0..1),
             fired: Tally::new(0),
             tokens: Tally::new(0),
         })

@@ -65,7 +65,7 @@ impl Shared {
 fn rely_against_park() {
     explore(None, || {
         let shared = Arc::new(Shared {
-            sleep: Sleep::new(2),
+            sleep: Sleep::new(0..2),
             asked: AtomicBool::new(false),
             watching: AtomicU32::new(0),
         });

@@ -65,7 +65,7 @@ impl Checker {
             _ => return,
         };
         self.fairness.emptied(if place == Place::Injector { by } else { worker }, source);
-        if place == Place::Injector && self.places.injector == 0 {
+        if place == Place::Injector && !self.injector_waits(by) && self.groups.is_one() {
             self.fairness.lately.iter_mut().for_each(|lately| lately.since[INJECTOR] = 0);
         }
     }
@@ -74,9 +74,10 @@ impl Checker {
     #[inline]
     pub(super) fn polled(&mut self, worker: u32, lifo: bool) -> Checked {
         self.useful();
+        let injector = self.injector_waits(worker);
         let Some(seat) = self.workers.list.get(worker as usize) else { return Ok(()) };
         let lately = &mut self.fairness.lately[worker as usize];
-        let waits = [seat.ring != 0, seat.lifo != 0, seat.inbox != 0, self.places.injector != 0];
+        let waits = [seat.ring != 0, seat.lifo != 0, seat.inbox != 0, injector];
         let mut starved = NONE;
         for (source, waits) in waits.into_iter().enumerate() {
             let since = if waits { lately.since[source] + 1 } else { 0 };

@@ -18,7 +18,8 @@ impl Checker {
             return Err(broken("S2", task, "was spawned twice".to_owned()));
         }
         let flags = BORN | SCHEDULED | if pinned { PINNED } else { 0 };
-        self.places.tasks[index] = Task { at: At::Hand(thread), flags, home: worker, thread };
+        self.places.tasks[index] =
+            Task { at: At::Hand(thread), flags, home: worker, group: self.group_of(worker), thread };
         self.places.spawned += 1;
         self.places.hands += 1;
         Ok(())
@@ -55,10 +56,14 @@ impl Checker {
             );
             return Err(broken("S27", task, what).worker(worker));
         }
+        let group = (!state.is(PINNED)).then_some(state.group);
         state.at = At::Running(worker);
         let from_lifo = state.is(FROM_LIFO);
         state.flags &= !(STARTED | FROM_LIFO);
         self.places.hands -= 1;
+        if let Some(group) = group {
+            self.in_its_group(task, group, worker)?;
+        }
         let seat = self.workers.get(worker).map_or(0, |seat| seat.polling);
         if seat != 0 {
             let what = format!("is polled by worker {worker} inside its poll of task {seat}");

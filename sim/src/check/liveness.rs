@@ -8,6 +8,9 @@ impl Checker {
     /// Judged where a debt is paid, a poll or a park begins, and at each switch of threads: never between the notes of one step.
     #[inline]
     pub(super) fn work_conserved(&self) -> Checked {
+        if !self.groups.is_one() {
+            return if self.sleep.owed_looks == 0 { self.groups_conserve_work() } else { Ok(()) };
+        }
         if self.sleep.sleepers == 0 || self.sleep.searchers != 0 || self.sleep.owed_looks != 0 {
             return Ok(());
         }
@@ -141,14 +144,14 @@ impl Checker {
         let before = self.now.saturating_sub(self.patience());
         for (worker, seat) in (0..).zip(&self.workers.list) {
             let stuck = seat.polling != 0 && seat.polling_since < before;
-            if stuck && seat.lifo != 0 && seat.lifo_since < before && self.helper(before) {
+            if stuck && seat.lifo != 0 && seat.lifo_since < before && self.helper(before, worker) {
                 let what = format!(
                     "a task has waited in the LIFO slot of worker {worker} since {} ns; its worker is inside one poll of task {}, and another one was idle all the time",
                     seat.lifo_since, seat.polling
                 );
                 return Err(Violation::new("L8", what).worker(worker));
             }
-            if stuck && seat.kept && seat.ring != 0 && self.helper(before) {
+            if stuck && seat.kept && seat.ring != 0 && self.helper(before, worker) {
                 let what = format!(
                     "work waits in the ring that worker {worker} keeps to itself ({}); it is inside one poll of task {} since {} ns, and another worker was idle all the time",
                     counted(seat.ring, "task"),

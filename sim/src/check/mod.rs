@@ -17,6 +17,7 @@
 //! | `fairness` | polls since the last visit of each source, rounds without use | L8, L10 |
 //! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4, L8 |
 //! | `workers` | who is on each seat | S13, L9, L14 |
+//! | `groups` | which of them share work | S27, L1 |
 //!
 //! The world itself checks what no event tells: touched memory (S14, `memory`), descriptors (S18, S20), what reaches a driver (S21, S30, L12, `driver`).
 //! S22 cannot be broken from inside: a descriptor is counted, and lives as long as any op on it (S18). S28 is loom's.
@@ -28,12 +29,13 @@ pub use self::limits::Limits;
 pub use self::rules::rule;
 pub use self::violation::{NAMES, Violation};
 use self::{
-    fairness::Fairness, locks::Locks, ops::Ops, rings::Ring, shutdown::Shutdown, sleep::Sleep, tasks::Places,
-    timers::Wheel, workers::Workers,
+    fairness::Fairness, groups::Groups, locks::Locks, ops::Ops, rings::Ring, shutdown::Shutdown,
+    sleep::Sleep, tasks::Places, timers::Wheel, workers::Workers,
 };
 
 mod describe;
 mod fairness;
+mod groups;
 mod life;
 mod limits;
 mod liveness;
@@ -68,6 +70,7 @@ pub struct Checker {
     late: Option<Violation>,
     workers: Workers,
     places: Places,
+    groups: Groups,
     rings: Vec<Ring>,
     sleep: Sleep,
     wheels: Vec<Wheel>,
@@ -191,6 +194,8 @@ impl Checker {
             Ghost::OpStalled { worker, stalled } => {
                 self.workers.change(worker, |seat| seat.stalled = stalled)
             }
+            Ghost::Group { group, first, workers, steals } => self.group(group, first, workers, steals),
+            Ghost::Belongs { task, group } => self.belongs(task, group)?,
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,
@@ -236,6 +241,7 @@ impl Checker {
         self.running = true;
         self.workers.reset(workers);
         self.places.reset();
+        self.groups.reset();
         self.rings.clear();
         self.rings.resize_with(workers as usize, || Ring::new(ring));
         self.sleep.reset();

@@ -202,9 +202,9 @@ impl Checker {
         let before = self.now.saturating_sub(self.patience());
         let owner = if seat.park.is_some() {
             "it is parked".to_owned()
-        } else if seat.polling != 0 && seat.polling_since < before && self.helper(before) {
+        } else if seat.polling != 0 && seat.polling_since < before && self.helper(before, worker) {
             format!("it is inside one poll of task {} and another worker idle all the time", seat.polling)
-        } else if seat.left && self.helper(before) {
+        } else if seat.left && self.helper(before, worker) {
             "nobody is on its seat and another worker is idle".to_owned()
         } else {
             return Ok(());

@@ -8,7 +8,7 @@ use super::{Checked, Checker, NONE, Violation, container, counted};
 impl Checker {
     pub(super) fn enqueued(&mut self, thread: u32, task: u64, place: Place, worker: u32) -> Checked {
         let Some(state) = self.task(task, "was put into a container")? else { return Ok(()) };
-        let (at, flags, home) = (state.at, state.flags, state.home);
+        let (at, flags, home, group) = (state.at, state.flags, state.home, state.group);
         match at {
             At::Hand(_) | At::Nowhere => {}
             At::In(old, of) => {
@@ -55,7 +55,7 @@ impl Checker {
         }
         self.places.hands -= u32::from(matches!(at, At::Hand(_)));
         self.count(place, worker, 1);
-        Ok(())
+        if place == Place::Injector { self.group_counts(task, group, worker, 1) } else { Ok(()) }
     }
 
     /// Keeps the length of a container.
@@ -93,9 +93,13 @@ impl Checker {
             return Err(broken("S1", task, what));
         }
         state.at = At::Hand(thread);
+        let group = state.group;
         state.flags = state.flags & !(FROM_LIFO | STARTED) | if place == Place::Lifo { FROM_LIFO } else { 0 };
         self.places.hands += 1;
         self.count(place, worker, -1);
+        if place == Place::Injector {
+            self.group_counts(task, group, by, -1)?;
+        }
         if by != worker && by != NONE && matches!(place, Place::Lifo | Place::Inbox) {
             let taken_over = self.workers.get(by).is_some_and(|seat| seat.victim == worker);
             if place == Place::Inbox || !taken_over {

@@ -95,7 +95,7 @@ impl Checker {
     /// The counts carried in a note against the truth.
     #[inline]
     pub(super) fn counts(&self, did: &'static str, worker: u32, parked: u32, searching: u32) -> Checked {
-        if parked == self.sleep.sleepers && searching == self.sleep.searchers {
+        if (parked, searching) == self.sleepers_beside(worker) {
             return Ok(());
         }
         Err(self.counts_differ(did, worker, parked, searching))
@@ -103,11 +103,11 @@ impl Checker {
 
     #[cold]
     fn counts_differ(&self, did: &str, worker: u32, parked: u32, searching: u32) -> Violation {
+        let (sleepers, searchers) = self.sleepers_beside(worker);
         Violation::new(
             "S10",
             format!(
-                "when worker {worker} {did} the counts said {parked} parked and {searching} searching, but {} are parked and {} search",
-                self.sleep.sleepers, self.sleep.searchers
+                "when worker {worker} {did} the counts said {parked} parked and {searching} searching, but {sleepers} are parked and {searchers} search"
             ),
         )
         .worker(worker)

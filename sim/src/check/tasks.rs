@@ -45,10 +45,12 @@ pub(super) struct Task {
     pub(super) flags: u16,
     /// The worker of a pinned task, and the thread it was spawned on.
     pub(super) home: u32,
+    /// The group of one that is not pinned.
+    pub(super) group: u32,
     pub(super) thread: u32,
 }
 
-pub(super) const UNBORN: Task = Task { at: At::Nowhere, flags: 0, home: NONE, thread: NONE };
+pub(super) const UNBORN: Task = Task { at: At::Nowhere, flags: 0, home: NONE, group: 0, thread: NONE };
 
 impl Task {
     #[inline]

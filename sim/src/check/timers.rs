@@ -132,10 +132,13 @@ impl Checker {
         self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2))
     }
 
-    /// Whether a worker has been idle since `before`, and nobody stood still after that.
-    pub(super) fn helper(&self, before: u64) -> bool {
-        self.still_until < before
-            && self.workers.list.iter().any(|seat| seat.park.is_some() && seat.idle_from < before)
+    /// Whether a worker of the same group has been idle since `before`, and nobody stood still after that.
+    pub(super) fn helper(&self, before: u64, worker: u32) -> bool {
+        let group = self.group_of(worker);
+        let helps = |seat: &super::workers::Worker| {
+            seat.group == group && seat.park.is_some() && seat.idle_from < before
+        };
+        self.still_until < before && self.workers.list.iter().any(helps)
     }
 
     /// A park that is shorter than the wheel asks for is a watch: it tells how late a look after a busy worker may come.
@@ -151,7 +154,6 @@ impl Checker {
     /// have served: the owner if it is parked, a worker that has been idle all the time if the owner is stuck in one poll.
     pub(super) fn wheels_served(&self) -> Checked {
         let before = self.now.saturating_sub(self.patience());
-        let helper = self.helper(before);
         let overdue = |at: u64| at.max(self.still_until) < before;
         for (worker, (seat, wheel)) in (0u32..).zip(self.workers.list.iter().zip(&self.wheels)) {
             let earliest = wheel.earliest();
@@ -164,8 +166,8 @@ impl Checker {
             {
                 return Err(park_unbound(worker, park.deadline, earliest, wheel.next));
             }
-            let stuck = seat.polling != 0 && seat.polling_since < before && helper;
-            if overdue(earliest) && seat.left && helper && !self.shutdown.asked() {
+            let stuck = seat.polling != 0 && seat.polling_since < before && self.helper(before, worker);
+            if overdue(earliest) && seat.left && self.helper(before, worker) && !self.shutdown.asked() {
                 let what = format!(
                     "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: nobody is on its seat and another worker is idle",
                     self.now

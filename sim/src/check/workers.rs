@@ -60,6 +60,9 @@ pub(super) struct Worker {
     pub(super) left: bool,
     /// When its LIFO slot was filled.
     pub(super) lifo_since: u64,
+    /// Its group, and whether that one's workers take from each other's rings.
+    pub(super) group: u32,
+    pub(super) steals: bool,
 }
 
 impl Default for Worker {
@@ -89,14 +92,16 @@ impl Default for Worker {
             cleaned: 0,
             left: false,
             lifo_since: 0,
+            group: 0,
+            steals: true,
         }
     }
 }
 
 impl Worker {
     /// Work in its ring that only others can be expected to take soon.
-    fn stranded(&self) -> bool {
-        self.ring != 0 && !self.kept && (self.polling != 0 || self.main || self.joined)
+    pub(super) fn stranded(&self) -> bool {
+        self.steals && self.ring != 0 && !self.kept && (self.polling != 0 || self.main || self.joined)
     }
 }
 
