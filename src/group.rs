@@ -217,12 +217,12 @@ impl std::error::Error for HopError {}
 /// is in flight stays where it was submitted and wakes the task wherever it is.
 ///
 /// # Cancel safety
-/// Dropped before it is ready, it has moved the task or will with its next wake; nothing is lost. In a shutdown the task is cancelled.
+/// Dropped in the poll that began it, it leaves the task where it is. In a shutdown the task is cancelled; nothing is lost.
 ///
 /// # Errors
 /// See [`HopError`]; the task has not moved then.
 pub fn hop(group: &Group) -> Hop {
-    Hop { group: group.clone() }
+    Hop { group: group.clone(), on_its_way: false }
 }
 
 /// The future of [`hop`].
@@ -230,19 +230,30 @@ pub fn hop(group: &Group) -> Hop {
 #[must_use = "a hop does nothing until it is awaited"]
 pub struct Hop {
     group: Group,
+    on_its_way: bool,
 }
 
 impl Future for Hop {
     type Output = Result<(), HopError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match sched::move_task(&self.group.shared, self.group.number) {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let moved = sched::move_task(&self.group.shared, self.group.number);
+        self.on_its_way = matches!(moved, Ok(false));
+        match moved {
             Err(error) => Poll::Ready(Err(error)),
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
+        }
+    }
+}
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        if self.on_its_way {
+            sched::keep_task(self.group.number);
         }
     }
 }

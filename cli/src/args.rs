@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pirn_sim::{Faults, Kernel, Shard, Strategy};
+use pirn_sim::{Faults, Kernel, Layout, Shard, Strategy};
 
 use crate::workloads::{self, Workload};
 
@@ -48,6 +48,9 @@ pub(crate) struct Run {
     /// Workers of the first host's runtime [default: one a CPU; simulated: drawn from the seed].
     #[arg(long, value_name = "N", value_parser = workers)]
     pub(crate) workers: Option<usize>,
+    /// How the first host's workers are grouped: stealing, per-core, stages, dispatcher or with-slow; simulated runs draw it with `drawn`.
+    #[arg(long, value_name = "NAME", default_value = "stealing")]
+    pub(crate) topology: Layout,
     /// Connections, pairs or tasks at a time [default: depends on the workload].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: Option<u32>,
@@ -112,6 +115,9 @@ pub(crate) struct Explore {
     /// the ops of the runtime without one; `drawn` takes one of these by the seed.
     #[arg(long, value_name = "NAME", default_value = "ops")]
     pub(crate) kernel: Kernel,
+    /// How the workers of each host are grouped: stealing, per-core, stages, dispatcher, with-slow, or drawn from the seed.
+    #[arg(long, value_name = "NAME", default_value = "stealing")]
+    pub(crate) topology: Layout,
     /// Workers of each host, drawn from the seed: a number or a range.
     #[arg(long, value_name = "A-B", default_value = "1-4", value_parser = worker_range)]
     pub(crate) workers: RangeInclusive<usize>,

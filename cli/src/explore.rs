@@ -47,6 +47,7 @@ pub(crate) fn explore(args: &args::Explore) -> Result<(), Failure> {
         faults: args.faults.clone(),
         tso: if args.tso { Tso::On } else { Tso::Off },
         kernel: args.kernel,
+        layout: args.topology,
     };
     let simulation = program::simulation(workload, size, &schedule);
     let sweep = Explore {

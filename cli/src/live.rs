@@ -8,6 +8,8 @@ use pirn::Backend;
 use pirn::os::Os;
 
 use crate::cpu;
+use pirn_sim::Layout;
+
 use crate::failure::Failure;
 use crate::workloads::{Host, Report, Setting, Workload};
 
@@ -35,7 +37,7 @@ pub(crate) fn machine(backend: Backend) -> Result<Arc<dyn Os>, Failure> {
 pub(crate) fn run(
     workload: &'static Workload,
     setting: &Arc<Setting>,
-    workers: Option<usize>,
+    workers: (Option<usize>, Layout),
     os: &Arc<dyn Os>,
     mut tick: impl FnMut(Duration),
 ) -> Result<Vec<Ran>, Failure> {
@@ -44,7 +46,7 @@ pub(crate) fn run(
     for (number, host) in workload.hosts.iter().enumerate() {
         // One after another: the threads that appear while a runtime is built are its own.
         let (built, wait) = channel::<()>();
-        let workers = if number == 0 { workers } else { Some(1) };
+        let workers = if number == 0 { workers } else { (Some(1), Layout::Stealing) };
         let (setting, os) = (setting.clone(), os.clone());
         let thread = std::thread::Builder::new()
             .name(host.name.to_owned())
@@ -98,16 +100,14 @@ fn join(host: &Host, thread: std::thread::JoinHandle<Result<Ran, Failure>>) -> R
 fn run_host(
     host: &Host,
     setting: Arc<Setting>,
-    workers: Option<usize>,
+    workers: (Option<usize>, Layout),
     os: Arc<dyn Os>,
     built: impl FnOnce(),
 ) -> Result<Ran, Failure> {
     let before = cpu::threads();
-    let mut builder = pirn::Builder::new().os(os);
-    if let Some(workers) = workers {
-        builder = builder.workers(workers);
-    }
-    let runtime = builder.build().map_err(|error| {
+    let (workers, layout) = workers;
+    let topology = layout.topology(workers.unwrap_or_else(|| os.parallelism()));
+    let runtime = pirn::Builder::new().os(os).topology(topology).build().map_err(|error| {
         Failure::input(format!("the runtime of the {} can't be built: {error}", host.name))
     })?;
     let mut threads = cpu::threads();

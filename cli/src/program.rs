@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_sim::{Faults, Kernel, Returned, Simulation, Strategy, Trace};
+use pirn_sim::{Faults, Kernel, Layout, Returned, Simulation, Strategy, Trace};
 
 use crate::failure::Failure;
 use crate::workloads::{self, Place, Report, Setting, Size, Workload};
@@ -23,6 +23,7 @@ pub(crate) struct Schedule {
     pub(crate) faults: Faults,
     pub(crate) tso: pirn_sim::Tso,
     pub(crate) kernel: Kernel,
+    pub(crate) layout: Layout,
 }
 
 impl Default for Schedule {
@@ -33,6 +34,7 @@ impl Default for Schedule {
             faults: Faults::default(),
             tso: pirn_sim::Tso::Half,
             kernel: Kernel::Ops,
+            layout: Layout::Stealing,
         }
     }
 }
@@ -57,7 +59,8 @@ pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Sch
         .strategy(schedule.strategy)
         .faults(schedule.faults.clone())
         .tso(schedule.tso)
-        .kernel(schedule.kernel);
+        .kernel(schedule.kernel)
+        .topology(schedule.layout);
     for host in workload.hosts {
         simulation = simulation.host(host.name, move || async move {
             let setting = Setting { size, span: Duration::ZERO, measure: false, place: Place::Simulated };

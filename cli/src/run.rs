@@ -62,7 +62,7 @@ fn live(args: &args::Run, backend: Backend) -> Result<String, Failure> {
     println!("live on {}: {}, {}, {workers}", os.name(), workload.name, describe(workload, setting.size));
     let bar = show::bar((args.seconds * 1e3) as u64, "live", "{elapsed} of {msg}");
     bar.set_message(format!("{} s", args.seconds));
-    let ran = live::run(workload, &setting, args.workers, &os, |elapsed| {
+    let ran = live::run(workload, &setting, (args.workers, args.topology), &os, |elapsed| {
         bar.set_position((elapsed.as_millis() as u64).min(bar.length().unwrap_or(0)));
     });
     bar.finish_and_clear();
@@ -154,7 +154,12 @@ fn failed(
 }
 
 fn schedule(args: &args::Run) -> Schedule {
-    Schedule { workers: args.workers.map_or(1..=4, |n| n..=n), tso: Tso::Half, ..Schedule::default() }
+    Schedule {
+        workers: args.workers.map_or(1..=4, |n| n..=n),
+        tso: Tso::Half,
+        layout: args.topology,
+        ..Schedule::default()
+    }
 }
 
 /// Many schedules of the same program, and one of them replayed; returns what that showed.

@@ -20,8 +20,8 @@ where
     let failure = {
         let world = here("a host's program").world();
         let host = world.my_host() as usize;
-        let mut builder =
-            pirn::Builder::new().os(crate::kernel::machine()).workers(world.options.workers[host]);
+        let topology = world.options.layout.topology(world.options.workers[host]);
+        let mut builder = pirn::Builder::new().os(crate::kernel::machine()).topology(topology);
         if let Some(sizes) = world.options.sizes {
             builder = builder
                 .ring_capacity(sizes.ring)

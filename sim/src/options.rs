@@ -12,6 +12,7 @@ use crate::check::{Checker, Limits};
 use crate::disk::{DiskDrawn, Storage};
 use crate::fault::{Faults, Rates};
 use crate::kernel::{Kernel, RingSizes};
+use crate::layout::Layout;
 use crate::rng::Rng;
 use crate::strategy::{Strategy, Walk};
 
@@ -131,6 +132,8 @@ pub(crate) struct Options {
     /// What hosts run on; never `drawn`.
     #[serde(default)]
     pub(crate) kernel: Kernel,
+    #[serde(default, skip_serializing_if = "Layout::is_usual")]
+    pub(crate) layout: Layout,
     #[serde(default)]
     pub(crate) rings: RingSizes,
     pub(crate) tso: bool,
@@ -172,6 +175,7 @@ pub(crate) struct Asked {
     pub(crate) tso: Tso,
     pub(crate) preempt: Preempt,
     pub(crate) kernel: Kernel,
+    pub(crate) layout: Layout,
     pub(crate) faults: Faults,
     pub(crate) network: Network,
     pub(crate) storage: Storage,
@@ -188,6 +192,7 @@ impl Default for Asked {
             tso: Tso::Off,
             preempt: Preempt::default(),
             kernel: Kernel::default(),
+            layout: Layout::default(),
             faults: Faults::default(),
             network: Network::default(),
             storage: Storage::default(),
@@ -202,7 +207,7 @@ impl Options {
     pub(crate) fn checker(&self, host: usize) -> Checker {
         // The runtime's own interval is 250 microseconds.
         let watch_ns = self.sizes.map_or(250_000, |sizes| sizes.watch_interval_ns);
-        Checker::with_limits(Limits::watched(watch_ns, self.workers[host]))
+        Checker::with_limits(Limits::watched(watch_ns, self.layout.count(self.workers[host])))
     }
 }
 
@@ -216,6 +221,7 @@ impl Asked {
             tso,
             preempt,
             kernel,
+            layout,
             faults,
             network,
             storage,
@@ -230,6 +236,7 @@ impl Asked {
             ("tso", text(tso)),
             ("preempt", text(preempt)),
             ("kernel", text(kernel)),
+            ("topology", text(layout)),
             ("faults", serde_json::to_value(faults).unwrap_or_default()),
             ("network", text(network)),
             ("storage", text(storage)),
@@ -276,6 +283,7 @@ impl Asked {
             walk,
             preempt: self.preempt,
             kernel: self.kernel,
+            layout: self.layout,
             rings: RingSizes::default(),
             tso,
             tso_hold,
@@ -306,6 +314,9 @@ impl Asked {
         }
         if self.kernel == Kernel::Drawn {
             options.kernel = rng.one_of(&[Kernel::Ops, Kernel::Ops, Kernel::Epoll, Kernel::Uring]);
+        }
+        if self.layout == Layout::Drawn {
+            options.layout = rng.one_of(&Layout::ALL);
         }
         if options.kernel == Kernel::Uring && self.sizes == Sizes::Drawn {
             // A driver puts up to five entries at once.

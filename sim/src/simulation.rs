@@ -12,6 +12,7 @@ use crate::choice::Source;
 use crate::disk::Storage;
 use crate::fault::Faults;
 use crate::kernel::Kernel;
+use crate::layout::Layout;
 use crate::log::Log;
 use crate::options::{Asked, Network, Options, Preempt, Sizes, Tso};
 use crate::plan::Plan;
@@ -142,6 +143,13 @@ impl Simulation {
     #[must_use]
     pub fn kernel(mut self, kernel: Kernel) -> Self {
         self.asked.kernel = kernel;
+        self.changed()
+    }
+
+    /// How the workers of each host are grouped. Default: [`Layout::Stealing`].
+    #[must_use]
+    pub fn topology(mut self, layout: Layout) -> Self {
+        self.asked.layout = layout;
         self.changed()
     }
 

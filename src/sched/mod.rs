@@ -25,7 +25,7 @@ pub(crate) use self::commit::poll_commit;
 pub(crate) use self::config::{Config, GroupConfig};
 pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context, with_pool};
 pub(crate) use self::entry::block_on;
-pub(crate) use self::schedule::{Where, move_task, refuse, schedule, spawn};
+pub(crate) use self::schedule::{Where, keep_task, move_task, refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};
 pub use self::shutdown::ShutdownError;
 pub(crate) use self::start::start_threads;

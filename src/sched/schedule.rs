@@ -116,12 +116,26 @@ pub(crate) fn move_task(shared: &Arc<Shared>, group: u32) -> Result<bool, HopErr
         if !Arc::ptr_eq(&cx.shared, shared) {
             return Err(HopError::OtherRuntime);
         }
+        // Another hop of the same task may have gone on from here: that one is not finished.
         let here = shared.seat(seat).group == group;
-        if task.kind() != Kind::Shared(group) {
+        if !here {
             task.set_group(group);
         }
         Ok(here)
     })
+}
+
+/// Has the task that is polled on this thread stay in the group it is in, if it was about to go to `group`.
+pub(crate) fn keep_task(group: u32) {
+    with_context(|cx| {
+        let Some((cx, seat)) = cx.and_then(|cx| Some((cx, cx.seat?))) else { return };
+        // SAFETY: as in `move_task`.
+        if let Some(task) = unsafe { cx.task.get().as_ref() }
+            && task.kind() == Kind::Shared(group)
+        {
+            task.set_group(cx.shared.seat(seat).group);
+        }
+    });
 }
 
 /// Ends a task that no worker will ever poll, on the calling thread.

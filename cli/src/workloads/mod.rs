@@ -19,6 +19,7 @@ mod echo;
 mod files;
 mod guests;
 mod hog;
+mod hops;
 mod local;
 mod mailbox;
 mod pingpong;
@@ -27,6 +28,7 @@ mod sets;
 mod shutdown;
 mod spawn;
 mod spin;
+mod stages;
 mod storm;
 mod streams;
 mod stuck;
@@ -254,6 +256,8 @@ pub(crate) const ALL: &[&Workload] = &[
     &guests::WORKLOAD,
     &files::WORKLOAD,
     &shutdown::WORKLOAD,
+    &stages::WORKLOAD,
+    &hops::WORKLOAD,
 ];
 
 /// The workload of that name.
