@@ -23,7 +23,7 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
 
 /// The only task that spins: two of them could wait for each other's work.
 async fn spinner(setting: Arc<Setting>) -> Result<Report, String> {
-    let alone = pirn::Handle::current().metrics().workers.len() < 2;
+    let alone = pirn::Handle::current().groups()[0].workers() < 2;
     let mut report = setting.report();
     let mut clock = setting.clock();
     let bells: Arc<[Bell; 2]> = Arc::default();

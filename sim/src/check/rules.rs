@@ -41,7 +41,10 @@ const RULES: &[(&str, &str)] = &[
     ("S24", "a timer is armed, firing or neither; it never fires after a cancel that succeeded"),
     ("S25", "a parked worker wakes no later than its earliest deadline, or a token is on its way"),
     ("S26", "after a shutdown was observed no poll starts, and each future is dropped once"),
-    ("S27", "pinned tasks are polled and dropped by their own worker only"),
+    (
+        "S27",
+        "a pinned task is polled and dropped by its own worker only, another one by workers of its own group",
+    ),
     ("S28", "a poll sees all that happened before every wake it answers"),
     ("S29", "a ready resource wakes the waker of the last poll"),
     ("S30", "what a write accepted is sent once and in order, or an error is reported"),

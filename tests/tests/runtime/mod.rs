@@ -9,6 +9,7 @@
 mod drained;
 mod fairness;
 mod fallback;
+mod groups;
 mod quiet;
 mod seats;
 
