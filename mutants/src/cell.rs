@@ -110,7 +110,7 @@ fn run(
     command.args(["explore", workload, "--strategy", how.strategy, "--jobs", "1", "--seeds", "1000000000"]);
     command.args(["--first", &(how.seed * 10_000_000_000).to_string()]);
     command.arg("--traces").arg(how.traces);
-    for option in ["workers", "kernel"] {
+    for option in ["workers", "kernel", "topology"] {
         if !mutant.get(option).is_empty() {
             command.arg(format!("--{option}")).arg(mutant.get(option));
         }

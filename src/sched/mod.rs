@@ -1,6 +1,7 @@
 //! The scheduler: seats, workers, their turns.
 //!
-//! `workers(n)` is n seats. Seats 1 to n-1 have threads; seat 0 belongs to whoever is inside `block_on`. A seat owns a ring,
+//! A runtime is n seats in groups ([`group`]), mostly one. Seats 1 to n-1 have threads; seat 0 belongs to whoever is inside `block_on`. "All",
+//! "others" and "peers" below are those of a seat's own group. A seat owns a ring,
 //! a LIFO slot, an inbox, a driver (two halves), a timer wheel, an owned-task list and a random stream. One turn of the
 //! worker on a seat ([`worker`]):
 //!
