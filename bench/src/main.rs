@@ -15,6 +15,7 @@ mod epoll;
 mod fairness;
 mod floor;
 mod hog;
+mod hop;
 mod idle;
 mod load;
 mod peer;
@@ -72,6 +73,8 @@ enum What {
         #[arg(long, value_delimiter = ',', default_values_t = [2_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
         rates: Vec<u32>,
     },
+    /// Moves of tasks between two groups of one worker.
+    Hop,
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -117,6 +120,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
     let (seconds, tasks, sleepers) =
         if cli.quick { (1.0, 200_000, 20_000) } else { (3.0, 1_000_000, 100_000) };
     let churned = if cli.quick { 20_000 } else { 200_000 };
+    let moves = if cli.quick { 400_000 } else { 2_000_000 };
     let idle_seconds = if cli.quick { 2 } else { 10 };
     match &cli.what {
         What::EchoCells { workers, unpinned } => {
@@ -130,6 +134,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Spawn => spawn::bench(table, rounds, tasks),
         What::Timers => timers::bench(table, rounds, sleepers),
         What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
+        What::Hop => hop::bench(table, rounds, moves),
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),
@@ -142,6 +147,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             cells::bench(table, rounds, seconds / 2.0, how)?;
             churn::bench(table, rounds, churned)?;
             fairness::bench(table, rounds, seconds)?;
+            hop::bench(table, rounds, moves)?;
             idle::bench(table, idle_seconds)?;
             simulator::linked(table, rounds, seconds)?;
             simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 })
@@ -168,6 +174,10 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             }
             ("timers", &[workers, tasks]) => {
                 timers::child(*peer, workers as usize, tasks);
+                Ok(())
+            }
+            ("hop", &[kind, moves]) => {
+                hop::child(kind, moves);
                 Ok(())
             }
             ("idle" | "yields", &[seconds]) => {
