@@ -15,6 +15,14 @@ pub(crate) fn this_thread() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// A thread's name, as far as the kernel keeps it (15 bytes).
+pub(crate) fn name(thread: i32) -> String {
+    std::fs::read_to_string(format!("/proc/self/task/{thread}/comm"))
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
+}
+
 /// CPU time that live threads have used so far; an ended thread counts nothing.
 pub(crate) fn used(threads: &BTreeSet<i32>) -> Duration {
     threads.iter().map(|thread| thread_time(*thread)).sum()

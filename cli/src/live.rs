@@ -1,5 +1,6 @@
 //! Runs a workload live: each host is a thread with a runtime of its own, all in this process.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -21,6 +22,18 @@ pub(crate) struct Ran {
     pub(crate) cpu: Duration,
     /// From start to end.
     pub(crate) elapsed: Duration,
+    /// Of each group of its workers.
+    pub(crate) groups: Vec<Share>,
+}
+
+/// How busy the workers of a group were.
+pub(crate) struct Share {
+    /// The group's name.
+    pub(crate) name: String,
+    /// Its workers.
+    pub(crate) workers: usize,
+    /// Their CPU time over the time that they had, 0 to 1.
+    pub(crate) busy: f64,
 }
 
 /// The machine of a backend.
@@ -113,7 +126,10 @@ fn run_host(
     let mut threads = cpu::threads();
     threads.retain(|thread| !before.contains(thread));
     threads.insert(cpu::this_thread());
-    let (started, used) = (Instant::now(), cpu::used(&threads));
+    let groups: Vec<_> =
+        runtime.handle().groups().into_iter().map(|group| (of_group(&group, &threads), group)).collect();
+    let by_group = || groups.iter().map(|(threads, _)| cpu::used(threads)).collect::<Vec<_>>();
+    let (started, used, used_by_group) = (Instant::now(), cpu::used(&threads), by_group());
     built();
     let mut result = runtime.block_on((host.main)(setting));
     if let Ok(Report { after, .. }) = &mut result
@@ -123,9 +139,26 @@ fn run_host(
         result = Err(message);
     }
     let (elapsed, cpu) = (started.elapsed(), cpu::used(&threads) - used);
+    let share = |((_, group), (now, before)): (&(_, pirn::Group), (Duration, Duration))| Share {
+        name: group.name().to_owned(),
+        workers: group.workers(),
+        busy: (now - before).as_secs_f64() / elapsed.as_secs_f64().max(1e-9) / group.workers() as f64,
+    };
+    let groups = groups.iter().zip(by_group().into_iter().zip(used_by_group)).map(share).collect();
     let report = result.map_err(|message| Failure::input(format!("the {} failed: {message}", host.name)))?;
     runtime.shutdown_timeout(Duration::from_secs(5)).map_err(|error| {
         Failure::Violation(format!("the runtime of the {} did not shut down: {error}", host.name))
     })?;
-    Ok(Ran { report, cpu, elapsed })
+    Ok(Ran { report, cpu, elapsed, groups })
+}
+
+/// The threads of a group's workers, of those of its runtime; worker 0 is the calling thread.
+fn of_group(group: &pirn::Group, threads: &BTreeSet<i32>) -> BTreeSet<i32> {
+    let names: BTreeSet<_> = group.seats().map(|seat| format!("pirn-worker-{seat}")).collect();
+    let mut own: BTreeSet<_> =
+        threads.iter().copied().filter(|thread| names.contains(&cpu::name(*thread))).collect();
+    if group.seats().contains(&0) {
+        own.insert(cpu::this_thread());
+    }
+    own
 }

@@ -10,7 +10,7 @@ use pirn_sim::{Explore, Outcome, Simulation, Tso, Verdict};
 use crate::args::{self, World};
 use crate::explore;
 use crate::failure::Failure;
-use crate::live::{self, Ran};
+use crate::live::{self, Ran, Share};
 use crate::probe;
 use crate::program::{self, Schedule};
 use crate::show;
@@ -112,7 +112,35 @@ fn print(workload: &Workload, ran: &[Ran]) -> String {
         let cpu = first.cpu.as_secs_f64() * 1e6 / count as f64;
         println!("  {whose}CPU: {cpu:.2} µs for each of the {}", workload.unit);
     }
+    groups(first);
     rate
+}
+
+/// How busy each group was, and what to turn, where there is more than one.
+fn groups(ran: &Ran) {
+    /// From here on a group is full; up to there it has time to spare.
+    const FULL: f64 = 0.85;
+    const IDLE: f64 = 0.6;
+    if ran.groups.len() < 2 {
+        return;
+    }
+    for share in &ran.groups {
+        let (name, workers, busy) = (&share.name, share.workers, share.busy * 100.0);
+        println!("  group {name}: {workers} worker(s), {busy:.0} % busy");
+    }
+    let by_load = |a: &&Share, b: &&Share| a.busy.total_cmp(&b.busy);
+    let (most, least) = (ran.groups.iter().max_by(by_load), ran.groups.iter().min_by(by_load));
+    let (Some(most), Some(least)) = (most, least) else { return };
+    if most.busy >= FULL && least.busy <= IDLE {
+        println!(
+            "  {} is full while {} has time: move workers or work from one to the other",
+            most.name, least.name
+        );
+    } else if most.busy >= FULL {
+        println!("  all groups are full: more workers, if there are CPUs for them");
+    } else {
+        println!("  no group is full: the load is what the clients make");
+    }
 }
 
 /// One simulated run, described.
