@@ -19,12 +19,26 @@ pub struct GroupSpec(GroupConfig);
 impl GroupSpec {
     /// A group with a name and so many workers (1 to 4095 in all groups together), which steal from each other and carry I/O.
     pub fn new(name: impl Into<String>, workers: usize) -> Self {
-        Self(GroupConfig { name: name.into().into(), workers, steals: true, carries_io: true })
+        Self(GroupConfig {
+            name: name.into().into(),
+            workers,
+            steals: true,
+            carries_io: true,
+            cpus: Vec::new(),
+        })
     }
 
     /// Whether its workers take tasks out of each other's rings. They share what comes from outside in any case. Default: yes.
     pub fn steals(mut self, steals: bool) -> Self {
         self.0.steals = steals;
+        self
+    }
+
+    /// Pins its workers to these CPUs, one each, by turns. The thread inside `block_on` is pinned while it is worker 0. Default: the kernel decides.
+    ///
+    /// A CPU that the process may not use is an error of [`Builder::build`](crate::Builder::build). Simulated hosts have no CPUs.
+    pub fn cpus(mut self, cpus: impl Into<Vec<usize>>) -> Self {
+        self.0.cpus = cpus.into();
         self
     }
 

@@ -89,6 +89,14 @@ pub trait Os: Send + Sync + 'static {
         spec: ThreadSpec,
         body: Box<dyn FnOnce() + Send>,
     ) -> io::Result<Box<dyn ThreadHandle>>;
+    /// The CPUs that the calling thread may use, by number. Empty: this machine has none to choose from.
+    fn cpus(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// Has the calling thread run on these CPUs only.
+    fn run_on(&self, _cpus: &[usize]) -> io::Result<()> {
+        Ok(())
+    }
     /// A number that differs between live threads and stays the same for one: who may poll what is `!Send`.
     fn thread_id(&self) -> u64;
     /// A driver for one worker. Called on any thread; `Reap::attach` follows on the owner's.

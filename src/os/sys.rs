@@ -308,3 +308,30 @@ pub(super) fn ask_for_slice(slice: std::time::Duration) {
     // SAFETY: `attr` is valid for reading, and says how long it is.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
 }
+
+/// The CPUs that the calling thread may use.
+pub(super) fn cpus() -> Vec<usize> {
+    // SAFETY: the set is plain data, and zero is a value of it.
+    let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
+    // SAFETY: `set` has the size that is given.
+    if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } != 0 {
+        return Vec::new();
+    }
+    // SAFETY: the numbers are below the set's size.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Has the calling thread run on these CPUs only.
+pub(super) fn run_on(cpus: &[usize]) -> io::Result<()> {
+    // SAFETY: as in `cpus`.
+    let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < libc::CPU_SETSIZE as usize) {
+        // SAFETY: the number is below the set's size.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    // SAFETY: `set` has the size that is given.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -59,13 +59,29 @@ pub(super) fn settle() {
     });
 }
 
+/// Where threads of this process ran before the first one was pinned: where new ones begin, whoever starts them.
+static ANYWHERE: OnceLock<Vec<usize>> = OnceLock::new();
+
+/// Has the calling thread run on these CPUs only.
+pub(super) fn run_on(cpus: &[usize]) -> io::Result<()> {
+    ANYWHERE.get_or_init(sys::cpus);
+    sys::run_on(cpus)
+}
+
 /// Starts a thread.
 pub(super) fn spawn(spec: ThreadSpec, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn ThreadHandle>> {
     let mut builder = thread::Builder::new().name(spec.name.clone());
     if let Some(stack) = spec.stack {
         builder = builder.stack_size(stack);
     }
-    match builder.spawn(body) {
+    let unpinned = move || {
+        if let Some(anywhere) = ANYWHERE.get() {
+            // Refused, it stays where its starter runs: slower, not wrong.
+            let _ = sys::run_on(anywhere);
+        }
+        body();
+    };
+    match builder.spawn(unpinned) {
         Ok(handle) => Ok(Box::new(Thread(handle))),
         Err(error) => Err(io::Error::new(
             error.kind(),

@@ -10,6 +10,15 @@ pub(crate) struct GroupConfig {
     pub(crate) workers: usize,
     pub(crate) steals: bool,
     pub(crate) carries_io: bool,
+    /// The CPU of each worker, by turns; empty: any.
+    pub(crate) cpus: Vec<usize>,
+}
+
+impl GroupConfig {
+    /// Where the worker at that place of the group runs.
+    pub(crate) fn cpu(&self, at: usize) -> Option<usize> {
+        (!self.cpus.is_empty()).then(|| self.cpus[at % self.cpus.len()])
+    }
 }
 
 /// See `runtime::Builder`, whose methods set these.

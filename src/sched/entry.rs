@@ -110,8 +110,12 @@ fn on_seat<F: Future>(
         // Pairs with the fence in `wake_by_ref`.
         fence(Ordering::SeqCst);
         let worker = Worker::new(&cx);
+        let before = if worker.group.config.cpus.is_empty() { Vec::new() } else { shared.os.cpus() };
         // Also on a panic of the main future.
-        let _leave = Leave { worker: &worker, caller };
+        let _leave = Leave { worker: &worker, caller, before };
+        if let Err(error) = worker.pin() {
+            panic!("block_on: this thread cannot run on the CPU of worker 0: {error}");
+        }
         if let Err(error) = worker.attach() {
             panic!("block_on: the driver of seat 0 cannot move to this thread: {error}");
         }
@@ -155,11 +159,17 @@ impl<F: Future> Main for MainFuture<'_, '_, F> {
 struct Leave<'a, 'w> {
     worker: &'a Worker<'w>,
     caller: &'a Caller,
+    /// The CPUs that the thread could use, if it was pinned.
+    before: Vec<usize>,
 }
 
 impl Drop for Leave<'_, '_> {
     fn drop(&mut self) {
         let (worker, shared) = (self.worker, self.worker.shared);
+        if !self.before.is_empty() {
+            // It could run there before.
+            let _ = shared.os.run_on(&self.before);
+        }
         worker.cx.in_poll.set(false);
         if worker.seat.pulse.beat.get() % 2 == 1 {
             worker.seat.pulse.beat.add(1);

@@ -6,6 +6,7 @@
 
 use super::config::GroupConfig;
 use super::shared::Shared;
+use super::worker::Worker;
 use crate::queue::Injector;
 use crate::sleep::Sleep;
 use crate::sync::{Apart, AtomicBool, AtomicU32, Ghost, ghost};
@@ -62,6 +63,16 @@ impl Group {
     /// Their numbers.
     pub(crate) fn seats(&self) -> core::ops::Range<u32> {
         self.first..self.first + self.len()
+    }
+}
+
+impl Worker<'_> {
+    /// Has the calling thread run where its group says.
+    pub(crate) fn pin(&self) -> std::io::Result<()> {
+        match self.group.config.cpu((self.number - self.group.first) as usize) {
+            Some(cpu) => self.shared.os.run_on(&[cpu]),
+            None => Ok(()),
+        }
     }
 }
 

@@ -198,6 +198,14 @@ impl Shared {
     /// A runtime with all its drivers and no thread yet.
     pub(crate) fn new(os: Arc<dyn Os>, config: Config) -> io::Result<Arc<Self>> {
         config.check()?;
+        let cpus = os.cpus();
+        for group in config.groups.iter().filter(|_| !cpus.is_empty()) {
+            if let Some(cpu) = group.cpus.iter().find(|cpu| !cpus.contains(cpu)) {
+                let why =
+                    format!("the group {:?} asks for CPU {cpu}: this thread may use {cpus:?}", group.name);
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        }
         let groups = Group::list(&config.groups);
         let places: Vec<(u32, u32)> =
             (0..).zip(&groups).flat_map(|(group, of)| of.seats().map(move |seat| (seat, group))).collect();

@@ -64,7 +64,7 @@ fn run_thread(shared: &Arc<Shared>, number: u32, startup: &Startup) {
     let cx = Context::new(shared.clone(), Some(number));
     cx.enter(|| {
         let worker = Worker::new(&cx);
-        let attached = worker.attach();
+        let attached = worker.pin().and_then(|()| worker.attach());
         let usable = attached.is_ok();
         startup.report(attached);
         if usable {

@@ -114,6 +114,14 @@ impl Os for Live {
         thread::thread_id()
     }
 
+    fn cpus(&self) -> Vec<usize> {
+        calls::cpus()
+    }
+
+    fn run_on(&self, cpus: &[usize]) -> io::Result<()> {
+        thread::run_on(cpus)
+    }
+
     fn driver(&self, config: &DriverConfig) -> io::Result<DriverParts> {
         (self.drivers)(&self.files, config)
     }

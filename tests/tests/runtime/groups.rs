@@ -207,6 +207,32 @@ fn a_dropped_hop_moves_nothing() {
     });
 }
 
+/// The CPUs that the calling thread may use.
+fn cpus() -> Vec<usize> {
+    pirn::Handle::current().os().cpus()
+}
+
+#[test]
+fn pinned_groups_run_on_their_cpus() {
+    let any = pirn::os::epoll().expect("epoll").cpus();
+    let (first, last) = (any[0], any[any.len() - 1]);
+    let groups = [GroupSpec::new("first", 1).cpus([first]), GroupSpec::new("last", 2).cpus([last])];
+    let runtime = build(Topology::groups(groups));
+    let outside = runtime.handle().os().cpus();
+    runtime.block_on(async {
+        let there = Handle::current().group("last").expect("a group");
+        assert_eq!(cpus(), [first]);
+        assert_eq!(there.spawn(async { cpus() }).await.expect("it ran"), [last]);
+        let blocking = pirn::spawn_blocking(|| pirn::os::epoll().expect("epoll").cpus());
+        assert_eq!(blocking.await.expect("it ran"), any, "a thread of the blocking pool is pinned");
+    });
+    assert_eq!(runtime.handle().os().cpus(), outside, "the thread stays pinned after block_on");
+    let absent = any.iter().max().expect("one at least") + 1000;
+    let spec = Topology::groups([GroupSpec::new("far", 1).cpus([absent])]);
+    let error = Builder::new().topology(spec).build().expect_err("it is not there").to_string();
+    assert!(error.contains("far") && error.contains(&absent.to_string()), "{error}");
+}
+
 /// A runtime ends with tasks on their way from group to group; every future is dropped.
 #[test]
 fn a_shutdown_ends_hopping_tasks() {
