@@ -9,7 +9,7 @@
 
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::sync::{Debt, Ordering, debt};
+use crate::sync::{Debt, Ghost, Ordering, debt, ghost};
 use crate::task::Task;
 use crate::trace::{Event, Place};
 
@@ -58,6 +58,7 @@ impl Shared {
     #[cold]
     fn pass_long(&self, worker: &Worker<'_>, peer: u32, task: Task) {
         let (core, id) = (worker.core, task.id());
+        ghost(|| Ghost::Passed { task: id });
         // Its owner may have put one there meanwhile: that one is anybody's.
         let evicted = self.seat(peer).lifo.put(task);
         if let Some(evicted) = &evicted {

@@ -83,6 +83,8 @@ pub enum Ghost {
     Group { group: u32, first: u32, workers: u32, steals: bool },
     /// A task that is not pinned belongs to this group from now on: where it was spawned, unless this says otherwise.
     Belongs { task: u64, group: u32 },
+    /// The calling thread leaves a task with long polls in the LIFO slot of a peer.
+    Passed { task: u64 },
     /// A task's state word went from not scheduled to scheduled.
     BitSet { task: u64 },
     /// A task's scheduled bit was cleared (its poll starts, or it became terminal).

@@ -196,6 +196,7 @@ impl Checker {
             }
             Ghost::Group { group, first, workers, steals } => self.group(group, first, workers, steals),
             Ghost::Belongs { task, group } => self.belongs(task, group)?,
+            Ghost::Passed { task } => self.passed(task)?,
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,

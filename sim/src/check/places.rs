@@ -2,7 +2,9 @@
 
 use pirn::trace::Place;
 
-use super::tasks::{At, DROPPED, FROM_LIFO, PINNED, SCHEDULED, STARTED, TERMINAL, broken, whereabouts};
+use super::tasks::{
+    At, DROPPED, FROM_LIFO, PASSED, PINNED, SCHEDULED, STARTED, TERMINAL, broken, whereabouts,
+};
 use super::{Checked, Checker, NONE, Violation, container, counted};
 
 impl Checker {
@@ -37,6 +39,7 @@ impl Checker {
             return Err(broken("S27", task, what));
         }
         state.at = At::In(place, worker);
+        state.flags &= !PASSED;
         if flags & FROM_LIFO != 0
             && place == Place::Ring
             && self.workers.get(worker).is_some_and(|seat| seat.polling == 0)
@@ -45,7 +48,7 @@ impl Checker {
         }
         match place {
             // A long task, left for a peer to run next.
-            Place::Lifo if ![NONE, worker].contains(&self.workers.seat_of(thread)) => {}
+            Place::Lifo if flags & PASSED != 0 => {}
             Place::Ring | Place::Lifo => {
                 self.sits(thread, worker, "pushes").map_err(|violation| {
                     Violation { invariant: "S9", name: "owner pushes", ..violation }.task(task)
@@ -56,6 +59,14 @@ impl Checker {
         self.places.hands -= u32::from(matches!(at, At::Hand(_)));
         self.count(place, worker, 1);
         if place == Place::Injector { self.group_counts(task, group, worker, 1) } else { Ok(()) }
+    }
+
+    /// Its worker leaves a task with long polls to a peer, to run next.
+    pub(super) fn passed(&mut self, task: u64) -> Checked {
+        if let Some(state) = self.task(task, "is left to a peer")? {
+            state.flags |= PASSED;
+        }
+        Ok(())
     }
 
     /// Keeps the length of a container.

@@ -38,6 +38,9 @@ pub(super) const STARTED: u16 = 256;
 /// The event that ends its life was seen.
 pub(super) const ENDED: u16 = 512;
 
+/// It is about to be left in the LIFO slot of a peer.
+pub(super) const PASSED: u16 = 1024;
+
 /// One task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task {
