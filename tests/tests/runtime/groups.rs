@@ -190,6 +190,22 @@ fn a_dispatcher_has_all_ops() {
     }
 }
 
+/// Each of two joined hops comes to its end, one behind the other; neither takes the other back for ever.
+#[test]
+fn joined_hops_both_arrive() {
+    build(Topology::per_core(3)).block_on(async {
+        let groups: Arc<[pirn::Group]> = Handle::current().groups().into();
+        let task = pirn::spawn(async move {
+            for at in 0..60 {
+                let (one, two) = (&groups[at % 3], &groups[(at / 3 + at) % 3]);
+                let joined = futures_lite::future::zip(hop(one), hop(two)).await;
+                assert_eq!(joined, (Ok(()), Ok(())));
+            }
+        });
+        pirn::time::timeout(crate::support::PATIENCE, task).await.expect("no livelock").expect("it ends");
+    });
+}
+
 #[test]
 fn a_dropped_hop_moves_nothing() {
     build(Topology::per_core(2)).block_on(async {
