@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::net::OpRef;
 use crate::report::Verdict;
-use crate::world::World;
+use crate::world::{State, Why, World};
 
 /// Something that happens by itself at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +156,16 @@ impl World {
             )));
             return;
         }
-        self.check_all(|checker, now| checker.step(now));
+        for host in self.hosts.iter_mut().filter(|host| !host.returned) {
+            let waits = |thread: u32| {
+                let thread = &self.threads[thread as usize];
+                matches!(thread.state, State::Blocked { why: Why::Driver(_), .. }) && !thread.frozen
+            };
+            if let Err(violation) = host.checker.time_passed(at, waits) {
+                self.violated(violation);
+                return;
+            }
+        }
     }
 
     /// Lets all that is due now happen; whether that concerned anybody.

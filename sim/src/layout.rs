@@ -42,15 +42,6 @@ impl Layout {
         }
     }
 
-    /// How many workers that is.
-    pub(crate) fn count(self, workers: usize) -> usize {
-        match self {
-            Self::Stealing | Self::Drawn | Self::PerCore => workers,
-            Self::Stages => workers.max(3),
-            Self::Dispatcher | Self::WithSlow => workers.max(2),
-        }
-    }
-
     /// Whether it is the usual one, which traces do not mention.
     pub(crate) fn is_usual(&self) -> bool {
         *self == Self::Stealing

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::check::{Checker, Limits};
 use crate::disk::{DiskDrawn, Storage};
 use crate::fault::{Faults, Rates};
 use crate::kernel::{Kernel, RingSizes};
@@ -199,15 +198,6 @@ impl Default for Asked {
             max_points: 20_000_000,
             max_time: Duration::from_secs(24 * 3600),
         }
-    }
-}
-
-impl Options {
-    /// A checker that knows the sizes of host `host`.
-    pub(crate) fn checker(&self, host: usize) -> Checker {
-        // The runtime's own interval is 250 microseconds.
-        let watch_ns = self.sizes.map_or(250_000, |sizes| sizes.watch_interval_ns);
-        Checker::with_limits(Limits::watched(watch_ns, self.layout.count(self.workers[host])))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::check::Checker;
 use crate::choice::Source;
 use crate::disk::Storage;
 use crate::fault::Faults;
@@ -319,7 +320,7 @@ impl Executor {
         let number = world.hosts.len() as u32;
         world.hosts.push(crate::world::Host {
             name: name.to_owned(),
-            checker: world.options.checker(number as usize),
+            checker: Checker::new(),
             main: world.threads.len() as u32,
             program: main,
             returned: false,

@@ -2,7 +2,7 @@
 //!
 //! Strikes are drawn at ticks of the virtual clock and carried out where threads may be switched: at a point or a block.
 
-use crate::check::Violation;
+use crate::check::{Checker, Violation};
 use crate::choice::Kind;
 use crate::clock::Due;
 use crate::fault::Faults;
@@ -239,12 +239,11 @@ impl World {
         self.drivers.iter_mut().for_each(|driver| driver.crashed(host));
         self.net.crashed(host);
         self.kernel.crashed(host);
-        let checker = self.options.checker(host as usize);
         let record = &mut self.hosts[host as usize];
         record.down = true;
         record.frozen = false;
         record.crashes += 1;
-        record.checker = checker;
+        record.checker = Checker::new();
         self.due.push(self.now.saturating_add(span), Due::Restart(host));
         self.progress();
     }

@@ -153,6 +153,24 @@ fn l7_an_idle_worker_collects_for_a_stuck_one() {
     s.checker.completion_waits(0, s.now).unwrap();
 }
 
+/// The op of a worker that is parked may wait at a descriptor whose home is the driver of another one, which is stuck.
+#[test]
+fn l7_readiness_is_told_to_the_home_of_the_descriptor() {
+    let mut s = hogged();
+    let since = s.now;
+    s.later(2 * MS).idle().holds();
+    assert!(s.checker.completion_waits(1, since).is_err(), "what is in its own driver is its own to collect");
+    s.checker.readiness_waits(1, since).unwrap();
+    s.later(20 * MS).idle().holds();
+    let violation = s.checker.readiness_waits(1, since).unwrap_err();
+    assert_eq!(violation.invariant, "L7", "{violation}");
+
+    let mut s = Script::new(1);
+    let since = s.now;
+    s.sleep(0).later(1).idle().holds();
+    assert!(s.checker.readiness_waits(0, since).is_err(), "all are parked, and nobody is told");
+}
+
 #[test]
 fn l8_a_woken_task_does_not_wait_behind_a_stuck_poll() {
     let waiting = |taken: bool| {
@@ -180,6 +198,11 @@ fn who_stood_still_could_not_help() {
     s.idle().holds();
     s.checker.completion_waits(0, since).unwrap();
     s.later(20 * MS).idle().breaks("L8", "has waited in the LIFO slot of worker 0");
+
+    // The other one could have run all the time, and got no turn.
+    let mut s = hogged();
+    s.spawn(on(0), 2).enqueue(on(0), 2, Place::Lifo, 0).pass(20 * MS, &[on(0), on(1)]).idle().holds();
+    s.pass(20 * MS, &[on(0)]).idle().breaks("L8", "has waited in the LIFO slot of worker 0");
     assert_eq!(s.checker.completion_waits(0, since).unwrap_err().invariant, "L7");
 }
 

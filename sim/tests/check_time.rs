@@ -2,7 +2,7 @@
 
 mod check_support;
 
-use check_support::{OUTSIDE, Script, on};
+use check_support::{LONGEST, OUTSIDE, Script, on};
 use pirn::os::Token;
 use pirn::sync::{Ghost, Which};
 use pirn::trace::{Event, Place, PollEnd};
@@ -106,8 +106,57 @@ fn l6_the_bound_follows_the_watch() {
     let mut s = Script::new(2);
     s.spawn(on(0), 1).push_ring(0, 1).pop_ring(0, 1).poll(0, 1).fall_asleep(1).park(1, 1_000 + 15 * MS);
     arm(&mut s, 1, 5_000);
-    s.later(20 * MS).idle().holds();
+    s.later(16 * MS).idle().holds();
     s.later(20 * MS).idle().breaks("L6", "was due at 5000 ns");
+}
+
+#[test]
+fn l6_a_look_is_not_further_away_than_the_core_says() {
+    let parks = |span: u64| {
+        let mut s = Script::new(2);
+        s.spawn(on(0), 1).push_ring(0, 1).pop_ring(0, 1).poll(0, 1).fall_asleep(1);
+        let until = s.now + span;
+        s.park(1, until);
+        s
+    };
+    parks(LONGEST).holds();
+    parks(LONGEST + 1).breaks("L6", "until its next look");
+
+    // A park that ends with the worker's own timer is no watch.
+    let mut s = Script::new(1);
+    s.ghost(on(0), Ghost::HoldTake { worker: 0, by: 0, parked: true });
+    arm(&mut s, 1, 90 * MS);
+    s.fall_asleep(0).park(0, 90 * MS).event(OUTSIDE, Event::TimerCancel { worker: 0, key: 1 }).holds();
+}
+
+/// Whoever could have run and did not was no helper, for as long as that took.
+#[test]
+fn l6_a_slow_worker_is_not_an_idle_one() {
+    let slow = |awake: &[u32]| {
+        let mut s = hogged(u64::MAX);
+        s.pass(20 * MS, awake);
+        s
+    };
+    slow(&[on(0)]).idle().breaks("L6", "another one was idle all the time");
+    let mut s = slow(&[on(0), on(1)]);
+    s.idle().holds();
+    s.pass(MS, &[on(0)]).idle().holds();
+    s.pass(20 * MS, &[on(0)]).idle().breaks("L6", "another one was idle all the time");
+}
+
+/// A worker that is parked has nothing else to do: it serves its timers when they are due.
+#[test]
+fn l6_a_parked_worker_is_on_time() {
+    let mut s = Script::new(1);
+    arm(&mut s, 1, 5_000);
+    s.fall_asleep(0).park(0, 5_000).pass(4_000, &[]).idle().holds();
+    s.pass(1, &[]).idle().breaks("L6", "its worker is parked");
+
+    // Armed too late is no fault of its worker.
+    let mut s = Script::new(1);
+    s.later(4_000);
+    arm(&mut s, 1, 2_000);
+    s.fall_asleep(0).park(0, 2_000).idle().holds();
 }
 
 fn token(slot: u32, generation: u32) -> u64 {

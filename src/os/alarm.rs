@@ -50,18 +50,15 @@ impl Alarm {
         if now < self.at && self.at <= deadline {
             return true;
         }
-        let left = deadline - now;
-        let value = libc::timespec {
-            tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
         let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = libc::itimerspec { it_interval: never, it_value: value };
+        let spec = libc::itimerspec { it_interval: never, it_value: thread::on_the_clock(deadline) };
+        // A span would be as late as this thread is with the call: it may stand still after its look at the clock.
+        let flags = libc::TFD_TIMER_ABSTIME;
         // SAFETY: `spec` is valid for reading, and the old value is not asked for.
         let set = unsafe {
-            libc::timerfd_settime(self.timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
+            libc::timerfd_settime(self.timer.as_raw_fd(), flags, &raw const spec, std::ptr::null_mut())
         };
-        debug_assert!(set == 0, "a timer refused a span: {}", io::Error::last_os_error());
+        debug_assert!(set == 0, "a timer refused a moment: {}", io::Error::last_os_error());
         self.at = deadline;
         true
     }

@@ -27,6 +27,13 @@ pub(super) fn now() -> Instant {
     Instant::from_nanos(sys::monotonic_ns().saturating_sub(start))
 }
 
+/// A moment of [`now`] as CLOCK_MONOTONIC tells it, for calls of the kernel.
+pub(super) fn on_the_clock(at: Instant) -> libc::timespec {
+    let ns = START_NS.get_or_init(sys::monotonic_ns).saturating_add(at.as_nanos());
+    let seconds = libc::time_t::try_from(ns / 1_000_000_000).unwrap_or(libc::time_t::MAX);
+    libc::timespec { tv_sec: seconds, tv_nsec: (ns % 1_000_000_000) as _ }
+}
+
 /// CPUs this process may use.
 pub(super) fn parallelism() -> usize {
     thread::available_parallelism().map_or(1, usize::from)

@@ -235,6 +235,7 @@ impl Shared {
         });
         super::emit(start);
         Group::tell(&shared.groups);
+        shared.note_watches();
         Ok(shared)
     }
 

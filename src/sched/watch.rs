@@ -15,11 +15,13 @@
 //! Rejected: one watcher by election (its hand-over wakes a sleeper at every turn of an almost idle runtime); nested
 //! epoll sets that wake the idle for every event of the healthy; a monitor thread (one more wake at each start of work).
 
+use core::time::Duration;
+
 use super::group::Group;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::os::Wait;
-use crate::sync::{Debt, Ordering, debt, fence};
+use crate::sync::{Debt, Ghost, Ordering, debt, fence, ghost};
 use crate::time::Instant;
 use crate::trace::{Event, Place};
 
@@ -29,6 +31,11 @@ const QUIET_LIMIT: u32 = 7;
 const VACANT_LIMIT: u32 = 4;
 /// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
 const SOONER: u32 = 4;
+
+/// What an idle worker leaves between two looks at most, for each worker of its group.
+fn longest(interval: Duration) -> Duration {
+    interval.saturating_mul(1 << (QUIET_LIMIT - 1).max(VACANT_LIMIT))
+}
 
 impl Worker<'_> {
     /// Whether and until when this worker, now among the sleepers, watches. Counts it in.
@@ -41,9 +48,10 @@ impl Worker<'_> {
         // Relaxed: whoever reads zero here wakes a sleeper, which may be this worker; it then finds its token.
         group.watching.fetch_add(1, Ordering::Relaxed);
         let parked = group.sleep.counts().0;
-        let all_asleep = parked >= shared.occupied(group);
+        let mut all_asleep = parked >= shared.occupied(group);
         let quiet = self.core.quiet.get();
-        if all_asleep && quiet >= QUIET_LIMIT && !shared.vacant_seat_waits(group) {
+        let vacant = all_asleep && shared.vacant_seat_waits(group);
+        if all_asleep && quiet >= QUIET_LIMIT && !vacant {
             // Relaxed: as above. Whoever uses a slot next says so again, and then finds nobody watching.
             group.watch_asked.store(false, Ordering::Relaxed);
             group.watching.fetch_sub(1, Ordering::Relaxed);
@@ -55,13 +63,13 @@ impl Worker<'_> {
             }
             group.watch_asked.store(true, Ordering::Relaxed);
             group.watching.fetch_add(1, Ordering::Relaxed);
+            all_asleep = false;
         }
         // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two intervals.
-        let vacant = all_asleep && shared.vacant_seat_waits(group);
         let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
         let doubled = if all_asleep { quiet.min(limit) } else { 0 };
         let once = shared.config.watch_interval / if self.core.serving.get() { SOONER } else { 1 };
-        let interval = once * (parked.max(1) << doubled);
+        let interval = once.saturating_mul(parked.max(1) << doubled);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
         if vacant && let Some(timer) = shared.seat(0).wheel.lock().next() {
@@ -132,6 +140,13 @@ impl Worker<'_> {
 }
 
 impl Shared {
+    /// Tells the checkers what they may expect of the watch.
+    pub(crate) fn note_watches(&self) {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let interval = self.config.watch_interval;
+        ghost(|| Ghost::Watches { interval: nanos(interval), longest: nanos(longest(interval)) });
+    }
+
     /// Whether a worker of the group that stays in one poll could keep anything waiting.
     pub(crate) fn anything_to_watch(&self, group: &Group) -> bool {
         // Relaxed: who sets it calls `see_to_watch` after it.

@@ -3,8 +3,6 @@
 /// Bounds. The defaults are generous: a correct core stays far below them.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How much later than a deadline a timer may fire while somebody could serve it, ns.
-    pub timer_late_ns: u64,
     /// How much later than the earliest deadline of its wheel a worker may park, ns: one slot of the wheel.
     pub park_late_ns: u64,
     /// Park, search and wake rounds a worker without a useful event while time stands still.
@@ -25,22 +23,9 @@ pub struct Limits {
     pub shutdown_ns: u64,
 }
 
-impl Limits {
-    /// The default bounds for a runtime of `workers` workers whose idle ones look after the busy ones every `watch_ns` ns.
-    ///
-    /// An idle worker needs two looks to know that a peer is stuck, multiplies the interval by the number of sleepers and
-    /// doubles it twice while nothing is wrong.
-    pub fn watched(watch_ns: u64, workers: usize) -> Self {
-        let sleepers = workers.saturating_sub(1).max(1) as u64;
-        let timer_late_ns = watch_ns.saturating_mul(2 * 4 * sleepers).saturating_add(1_000_000);
-        Self { timer_late_ns, ..Self::default() }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            timer_late_ns: 4_000_000,
             park_late_ns: 0,
             rounds: 200,
             idle_rounds: 2_000,

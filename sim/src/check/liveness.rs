@@ -141,22 +141,22 @@ impl Checker {
 
     /// A task in the LIFO slot or the kept ring of a worker that is stuck in a poll is taken over by one that is idle.
     fn slots_served(&self) -> Checked {
-        let before = self.now.saturating_sub(self.patience());
         for (worker, seat) in (0..).zip(&self.workers.list) {
-            let stuck = seat.polling != 0 && seat.polling_since < before;
-            if stuck && seat.lifo != 0 && seat.lifo_since < before && self.helper(before, worker) {
+            if seat.lifo == 0 && !(seat.kept && seat.ring != 0) {
+                continue;
+            }
+            let Some((owner, before)) = self.idle_server(seat) else { continue };
+            if seat.lifo != 0 && seat.lifo_since < before {
+                let since = seat.lifo_since;
                 let what = format!(
-                    "a task has waited in the LIFO slot of worker {worker} since {} ns; its worker is inside one poll of task {}, and another one was idle all the time",
-                    seat.lifo_since, seat.polling
+                    "a task has waited in the LIFO slot of worker {worker} since {since} ns: {owner}"
                 );
                 return Err(Violation::new("L8", what).worker(worker));
             }
-            if stuck && seat.kept && seat.ring != 0 && self.helper(before, worker) {
+            if seat.kept && seat.ring != 0 {
+                let (tasks, since) = (counted(seat.ring, "task"), seat.polling_since);
                 let what = format!(
-                    "work waits in the ring that worker {worker} keeps to itself ({}); it is inside one poll of task {} since {} ns, and another worker was idle all the time",
-                    counted(seat.ring, "task"),
-                    seat.polling,
-                    seat.polling_since
+                    "work waits in the ring that worker {worker} keeps to itself ({tasks}) since {since} ns: {owner}"
                 );
                 return Err(Violation::new("L8", what).worker(worker));
             }

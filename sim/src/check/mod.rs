@@ -14,6 +14,7 @@
 //! | `timers` | armed timers of each wheel | S24, S25, S29, L5, L6, L14 |
 //! | `ops` | ops in flight, who holds each driver | S13, S17, S19, S23, S29, L7, L12 |
 //! | `shutdown` | phases | S26, L11 |
+//! | `watch` | since when an idle worker could have served another one's | L6–L8, L14 |
 //! | `fairness` | polls since the last visit of each source, rounds without use | L8, L10 |
 //! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4, L8 |
 //! | `workers` | who is on each seat | S13, L9, L14 |
@@ -30,7 +31,7 @@ pub use self::rules::rule;
 pub use self::violation::{NAMES, Violation};
 use self::{
     fairness::Fairness, groups::Groups, locks::Locks, ops::Ops, rings::Ring, shutdown::Shutdown,
-    sleep::Sleep, tasks::Places, timers::Wheel, workers::Workers,
+    sleep::Sleep, tasks::Places, timers::Wheel, watch::Watch, workers::Workers,
 };
 
 mod describe;
@@ -49,6 +50,7 @@ mod sleep;
 mod tasks;
 mod timers;
 mod violation;
+mod watch;
 mod workers;
 
 /// What every check returns.
@@ -74,8 +76,7 @@ pub struct Checker {
     rings: Vec<Ring>,
     sleep: Sleep,
     wheels: Vec<Wheel>,
-    /// The longest watch seen, ns.
-    watch_ns: u64,
+    watch: Watch,
     ops: Ops,
     fairness: Fairness,
     shutdown: Shutdown,
@@ -207,7 +208,8 @@ impl Checker {
             Ghost::TimerAwait { worker, key, waker } => self.timer_awaited(worker, key, waker),
             Ghost::TimerWake { worker, key, waker } => self.timer_woken(worker, key, waker)?,
             Ghost::TimerGone { worker, key, generation } => self.timer_gone(worker, key, generation)?,
-            Ghost::WheelNext { worker, deadline } => self.wheel_next(worker, deadline),
+            Ghost::WheelNext { worker, deadline } => self.wheel_next(thread, worker, deadline),
+            Ghost::Watches { interval, longest } => self.watch = Watch::new(interval, longest),
         }
         Ok(())
     }
@@ -220,6 +222,17 @@ impl Checker {
             Some(late) => Err(late),
             None => self.work_conserved(),
         }
+    }
+
+    /// Time passed, up to `now`. `waits` tells of a thread of the world whether it is blocked in a driver.
+    pub fn time_passed(&mut self, now: u64, waits: impl Fn(u32) -> bool) -> Checked {
+        self.now = now;
+        for seat in &mut self.workers.list {
+            if seat.thread != NONE && !(seat.park.is_some() && waits(seat.thread)) {
+                seat.idle_from = now;
+            }
+        }
+        self.step(now)
     }
 
     /// A thread of the host, or all of them, stood still until `now`: what waited for it waited for no fault of the runtime.
@@ -247,7 +260,7 @@ impl Checker {
         self.rings.resize_with(workers as usize, || Ring::new(ring));
         self.sleep.reset();
         self.wheels.clear();
-        self.watch_ns = 0;
+        self.watch = Watch::default();
         self.wheels.resize_with(workers as usize, Wheel::default);
         self.ops.reset(workers);
         self.fairness.reset(workers, ring, lifo_limit, interval, &self.limits);

@@ -199,24 +199,37 @@ impl Checker {
         let Some(seat) = self.workers.get(worker).filter(|_| self.running && !self.shutdown.asked()) else {
             return Ok(());
         };
-        let before = self.now.saturating_sub(self.patience());
-        let owner = if seat.park.is_some() {
-            "it is parked".to_owned()
-        } else if seat.polling != 0 && seat.polling_since < before && self.helper(before, worker) {
-            format!("it is inside one poll of task {} and another worker idle all the time", seat.polling)
-        } else if seat.left && self.helper(before, worker) {
-            "nobody is on its seat and another worker is idle".to_owned()
-        } else {
-            return Ok(());
-        };
-        if since.max(self.still_until) >= before {
+        match self.idle_server(seat) {
+            Some((owner, before)) if since.max(self.still_until) < before => {
+                Err(self.uncollected(worker, since, &owner))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an op of `worker` waits for has been there since `since`; the kernel tells it to whichever driver the op's descriptor has
+    /// for its home.
+    pub fn readiness_waits(&self, worker: u32, since: u64) -> Checked {
+        if !self.running || self.shutdown.asked() || worker as usize >= self.workers.list.len() {
             return Ok(());
         }
+        let mut owner = String::new();
+        for seat in &self.workers.list {
+            match self.idle_server(seat) {
+                Some((who, before)) if since.max(self.still_until) < before => owner = who,
+                _ => return Ok(()),
+            }
+        }
+        Err(self.uncollected(worker, since, &format!("wherever it is told of, {owner}")))
+    }
+
+    #[cold]
+    fn uncollected(&self, worker: u32, since: u64, owner: &str) -> Violation {
         let what = format!(
             "a completion of the driver of worker {worker} has been ready since {since} ns and is not collected at {} ns: {owner}",
             self.now
         );
-        Err(Violation::new("L7", what).worker(worker))
+        Violation::new("L7", what).worker(worker)
     }
 
     pub(super) fn hold_take(&mut self, thread: u32, worker: u32, by: u32) -> Checked {

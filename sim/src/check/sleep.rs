@@ -281,7 +281,7 @@ impl Checker {
             let what = format!("and its thread still carries a {} debt", NAMES[kind]);
             return parks(debt_invariant(kind), what);
         }
-        self.watches(worker, deadline);
+        self.watches(worker, deadline)?;
         let since = self.now;
         self.workers.change(worker, |seat| {
             seat.park = Some(Parked { deadline, since });

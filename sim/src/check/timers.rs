@@ -9,16 +9,19 @@ use super::{Checked, Checker, Violation};
 /// One wheel.
 #[derive(Debug, Default)]
 pub(super) struct Wheel {
-    armed: BTreeMap<u32, u64>,
+    /// Deadline, and from when on it can fire.
+    armed: BTreeMap<u32, (u64, u64)>,
     order: BTreeSet<(u64, u32)>,
     /// The earliest deadline as the wheel itself published it.
     next: Option<u64>,
+    /// The same, as the thread on its seat read it last: its next park has that in mind.
+    pub(super) own_next: Option<u64>,
     /// Generation and latest waker of each place.
     keys: Vec<(u32, Option<Which>)>,
 }
 
 impl Wheel {
-    /// The earliest armed deadline, `u64::MAX` for none.
+    /// From when on the first of those that are armed can fire, `u64::MAX` for none.
     pub(super) fn earliest(&self) -> u64 {
         self.order.first().map_or(u64::MAX, |(deadline, _)| *deadline)
     }
@@ -36,8 +39,8 @@ impl Wheel {
     }
 
     fn disarm(&mut self, key: u32) -> Option<u64> {
-        let deadline = self.armed.remove(&key)?;
-        self.order.remove(&(deadline, key));
+        let (deadline, due) = self.armed.remove(&key)?;
+        self.order.remove(&(due, key));
         Some(deadline)
     }
 }
@@ -50,11 +53,13 @@ fn timer(invariant: &'static str, worker: u32, key: u32, what: String) -> Violat
 impl Checker {
     pub(super) fn timer_armed(&mut self, worker: u32, key: u32, deadline: u64) -> Checked {
         let Some(wheel) = self.wheels.get_mut(worker as usize) else { return Ok(()) };
-        if let Some(old) = wheel.armed.insert(key, deadline) {
+        // One that is armed late is late for no fault of those who serve it.
+        let due = deadline.max(self.now);
+        if let Some((old, _)) = wheel.armed.insert(key, (deadline, due)) {
             let what = format!("was armed for {deadline} ns, but it is armed for {old} ns already");
             return Err(timer("S24", worker, key, what));
         }
-        wheel.order.insert((deadline, key));
+        wheel.order.insert((due, key));
         Ok(())
     }
 
@@ -113,7 +118,7 @@ impl Checker {
     pub(super) fn timer_gone(&mut self, worker: u32, key: u32, generation: u32) -> Checked {
         let Some(wheel) = self.wheels.get_mut(worker as usize) else { return Ok(()) };
         if wheel.key(key).0 == generation
-            && let Some(deadline) = wheel.armed.get(&key)
+            && let Some((deadline, _)) = wheel.armed.get(&key)
         {
             let what = format!("was taken for fired by a cancel, but it is armed for {deadline} ns");
             return Err(timer("S24", worker, key, what));
@@ -121,40 +126,19 @@ impl Checker {
         Ok(())
     }
 
-    pub(super) fn wheel_next(&mut self, worker: u32, deadline: u64) {
+    pub(super) fn wheel_next(&mut self, thread: u32, worker: u32, deadline: u64) {
+        let own = self.workers.seat_of(thread) == worker;
         if let Some(wheel) = self.wheels.get_mut(worker as usize) {
             wheel.next = Some(deadline);
-        }
-    }
-
-    /// How late a service may come that another worker can do.
-    pub(super) fn patience(&self) -> u64 {
-        self.limits.timer_late_ns.saturating_add(self.watch_ns.saturating_mul(2))
-    }
-
-    /// Whether a worker of the same group has been idle since `before`, and nobody stood still after that.
-    pub(super) fn helper(&self, before: u64, worker: u32) -> bool {
-        let group = self.group_of(worker);
-        let helps = |seat: &super::workers::Worker| {
-            seat.group == group && seat.park.is_some() && seat.idle_from < before
-        };
-        self.still_until < before && self.workers.list.iter().any(helps)
-    }
-
-    /// A park that is shorter than the wheel asks for is a watch: it tells how late a look after a busy worker may come.
-    pub(super) fn watches(&mut self, worker: u32, deadline: u64) {
-        if let Some(wheel) = self.wheels.get(worker as usize)
-            && deadline < wheel.earliest()
-        {
-            self.watch_ns = self.watch_ns.max(deadline.saturating_sub(self.now));
+            if own {
+                wheel.own_next = Some(deadline);
+            }
         }
     }
 
     /// All threads are blocked: each parked worker comes back in time for its wheel, and nothing is overdue that somebody could
     /// have served: the owner if it is parked, a worker that has been idle all the time if the owner is stuck in one poll.
     pub(super) fn wheels_served(&self) -> Checked {
-        let before = self.now.saturating_sub(self.patience());
-        let overdue = |at: u64| at.max(self.still_until) < before;
         for (worker, (seat, wheel)) in (0u32..).zip(self.workers.list.iter().zip(&self.wheels)) {
             let earliest = wheel.earliest();
             if earliest == u64::MAX {
@@ -166,26 +150,15 @@ impl Checker {
             {
                 return Err(park_unbound(worker, park.deadline, earliest, wheel.next));
             }
-            let stuck = seat.polling != 0 && seat.polling_since < before && self.helper(before, worker);
-            if overdue(earliest) && seat.left && self.helper(before, worker) && !self.shutdown.asked() {
-                let what = format!(
-                    "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: nobody is on its seat and another worker is idle",
-                    self.now
-                );
-                return Err(Violation::new("L14", what).worker(worker));
-            }
-            if overdue(earliest) && (seat.park.is_some() || stuck) && !self.shutdown.asked() {
-                let owner = match seat.polling {
-                    0 => "the owner is parked".to_owned(),
-                    task => format!(
-                        "the owner is inside one poll of task {task} and another worker idle all the time"
-                    ),
-                };
+            if let Some((owner, before)) = self.idle_server(seat)
+                && earliest.max(self.still_until) < before
+                && !self.shutdown.asked()
+            {
                 let what = format!(
                     "a timer of the wheel of worker {worker} was due at {earliest} ns and has not fired by {} ns: {owner}",
                     self.now
                 );
-                return Err(Violation::new("L6", what).worker(worker));
+                return Err(Violation::new(if seat.left { "L14" } else { "L6" }, what).worker(worker));
             }
         }
         Ok(())

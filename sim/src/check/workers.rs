@@ -24,7 +24,7 @@ pub(super) struct Worker {
     pub(super) kept_since: u64,
     /// A poll has started although it was kept for too long.
     pub(super) kept_late: bool,
-    /// When its last poll ended.
+    /// Since when it has been blocked in its driver whenever time passed.
     pub(super) idle_from: u64,
     /// The worker it took over last, since its last poll.
     pub(super) victim: u32,

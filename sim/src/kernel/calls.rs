@@ -309,11 +309,17 @@ unsafe extern "C" fn timerfd_settime(
         let file = world.open_file_of(fd)?;
         // SAFETY: the caller's settings.
         let new = unsafe { &*new };
-        if flags != 0 || new.it_interval.tv_sec != 0 || new.it_interval.tv_nsec != 0 || !old.is_null() {
+        let known = flags & !libc::TFD_TIMER_ABSTIME == 0;
+        if !known || new.it_interval.tv_sec != 0 || new.it_interval.tv_nsec != 0 || !old.is_null() {
             // Not modelled.
             return Err(libc::EINVAL);
         }
-        world.set_timer(file, crate::interpose::nanos(&new.it_value)).map(|()| 0)
+        let at = match crate::interpose::nanos(&new.it_value) {
+            0 => 0,
+            span if flags == 0 => world.now.saturating_add(span),
+            at => at.saturating_sub(crate::interpose::MONOTONIC_START).max(1),
+        };
+        world.set_timer(file, at).map(|()| 0)
     }) as c_int
 }
 

@@ -59,16 +59,18 @@ impl World {
         Ok(number)
     }
 
-    /// Sets a timerfd to ring once, in so many nanoseconds; 0: never.
-    pub(crate) fn set_timer(&mut self, file: u32, span: u64) -> Result<(), Errno> {
+    /// Sets a timerfd to ring once, at a moment of the world; 0: never.
+    pub(crate) fn set_timer(&mut self, file: u32, at: u64) -> Result<(), Errno> {
         let now = self.now;
         let Kind::Timer(timer) = &mut self.file_at(file).kind else { return Err(libc::EINVAL) };
         timer.setting += 1;
         timer.rang = false;
-        timer.at = if span == 0 { 0 } else { now.saturating_add(span) };
-        let (at, setting) = (timer.at, timer.setting);
-        if at != 0 {
+        timer.at = at;
+        let setting = timer.setting;
+        if at > now {
             self.due.push(at, Due::Timer { file, setting });
+        } else if at != 0 {
+            self.timer_rings(file, setting);
         }
         Ok(())
     }

@@ -159,8 +159,8 @@ impl Exit {
         }
         match wait {
             Wait::Until(until) => {
-                let left = until.as_nanos().saturating_sub(world.now);
                 let theirs = self.live.now().as_nanos();
+                let left = until.as_nanos().saturating_sub(world.now);
                 Wait::Until(Instant::from_nanos(theirs.saturating_add(left)))
             }
             wait => wait,
@@ -235,7 +235,7 @@ impl World {
         let host = &self.hosts[host as usize];
         if let Some(since) = since
             && !host.returned
-            && let Err(violation) = host.checker.completion_waits(worker, since)
+            && let Err(violation) = host.checker.readiness_waits(worker, since)
         {
             self.violated(violation);
         }

@@ -13,6 +13,8 @@ pub(crate) fn on(worker: u32) -> u32 {
 
 /// A thread that is no worker.
 pub(crate) const OUTSIDE: u32 = 7;
+/// The longest that an idle one of two workers leaves between two looks, ns.
+pub(crate) const LONGEST: u64 = 32_000_000;
 /// The capacity of all rings.
 pub(crate) const RING: u32 = 4;
 
@@ -45,6 +47,7 @@ impl Script {
             failed: None,
         };
         script.event(OUTSIDE, Event::Start { workers, ring: RING, lifo_limit: 3, interval: 5 });
+        script.ghost(OUTSIDE, Ghost::Watches { interval: 250_000, longest: LONGEST / 2 });
         script
     }
 
@@ -93,6 +96,14 @@ impl Script {
     pub(crate) fn gone(&mut self, thread: u32) -> &mut Self {
         self.checker.thread_gone(thread);
         self.switch()
+    }
+
+    /// Time passes in the world; the threads `awake` could run and do not, those of other workers that are parked are blocked.
+    pub(crate) fn pass(&mut self, ns: u64, awake: &[u32]) -> &mut Self {
+        self.now += ns;
+        let result = self.checker.time_passed(self.now, |thread| !awake.contains(&thread));
+        self.note(result);
+        self
     }
 
     pub(crate) fn later(&mut self, ns: u64) -> &mut Self {

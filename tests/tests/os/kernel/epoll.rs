@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::{
     Case, Log, add, checked, connect, eventfd, listener, owned, pair, read_number, recv, send, set_timer,
-    stream, timer,
+    set_timer_at, stream, timer,
 };
 use crate::os::world::World;
 
@@ -14,6 +14,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("one_shot", one_shot),
     ("writes_to_an_eventfd_are_one_event", writes_to_an_eventfd_are_one_event),
     ("a_timer_rings_once", a_timer_rings_once),
+    ("a_timer_rings_at_a_moment", a_timer_rings_at_a_moment),
     ("a_closed_descriptor_is_told_of_while_another_is_open", a_closed_descriptor_is_told_of),
     ("a_number_is_used_again", a_number_is_used_again),
     ("a_change_tells_what_is_so", a_change_tells_what_is_so),
@@ -134,6 +135,19 @@ fn a_timer_rings_once(log: &mut Log, _: &World) {
     log.line(format_args!("{:?} {:?}", read_number(&timer), read_number(&timer)));
     set_timer(&timer, 500_000);
     set_timer(&timer, 0);
+    log.line(format_args!("{:?}", set.look(8, 5)));
+}
+
+fn a_timer_rings_at_a_moment(log: &mut Log, _: &World) {
+    let (set, timer) = (Set::new(), timer(0));
+    set.add(&timer, IN | EDGE, 1).expect("add");
+    // One that is over rings at once.
+    set_timer_at(&timer, -1_000);
+    log.line(format_args!("{:?} {:?}", set.look(8, -1), set.now()));
+    set_timer_at(&timer, 2_000);
+    log.line(format_args!("{:?}", set.look(8, -1)));
+    log.line(format_args!("{:?} {:?}", read_number(&timer), read_number(&timer)));
+    set_timer_at(&timer, 500_000);
     log.line(format_args!("{:?}", set.look(8, 5)));
 }
 

@@ -172,12 +172,25 @@ fn timer(micros: i64) -> OwnedFd {
 }
 
 fn set_timer(timer: &OwnedFd, micros: i64) {
+    set(timer, 0, libc::timespec { tv_sec: 0, tv_nsec: micros * 1_000 });
+}
+
+/// Sets it to ring at the moment that is so many microseconds from now.
+fn set_timer_at(timer: &OwnedFd, micros: i64) {
+    let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut at) };
+    let nanos = at.tv_nsec + micros * 1_000;
+    at.tv_sec += nanos.div_euclid(1_000_000_000);
+    at.tv_nsec = nanos.rem_euclid(1_000_000_000);
+    set(timer, libc::TFD_TIMER_ABSTIME, at);
+}
+
+fn set(timer: &OwnedFd, flags: i32, at: libc::timespec) {
     let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let spec = libc::itimerspec {
-        it_interval: never,
-        it_value: libc::timespec { tv_sec: 0, tv_nsec: micros * 1_000 },
-    };
+    let spec = libc::itimerspec { it_interval: never, it_value: at };
     // SAFETY: a valid setting.
-    let set = unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut()) };
+    let set =
+        unsafe { libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const spec, std::ptr::null_mut()) };
     checked(set as isize).expect("a setting");
 }
