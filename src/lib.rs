@@ -12,6 +12,8 @@ pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownErro
 pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
 
 mod blocking;
+#[cfg(feature = "coro")]
+pub mod coro;
 mod drained;
 pub mod fs;
 mod group;

@@ -149,6 +149,27 @@ impl Builder {
         self
     }
 
+    /// Bytes of a coroutine's stack of that size: a multiple of 4096, 8 KiB to 1 GiB. Default: 16 KiB, 128 KiB, 2 MiB.
+    #[cfg(feature = "coro")]
+    pub fn stack_size(mut self, size: crate::coro::StackSize, bytes: usize) -> Self {
+        self.config.stacks.set_size(size, bytes);
+        self
+    }
+
+    /// Idle stacks of each size that a worker keeps while it has nothing to do; a busy one keeps all it has made. Default: 1024.
+    #[cfg(feature = "coro")]
+    pub fn stacks_kept(mut self, stacks: usize) -> Self {
+        self.config.stacks.kept = stacks;
+        self
+    }
+
+    /// Guards stacks by `mprotect` even where the kernel knows a better way (Linux 6.13): to try what older kernels do.
+    #[cfg(feature = "coro")]
+    pub fn stack_guards_mapped(mut self) -> Self {
+        self.config.stacks.guards = crate::os::stack::Guards::Mapped;
+        self
+    }
+
     /// What dropping the runtime waits for at most. Default: 5 s.
     pub fn shutdown_limit(mut self, limit: Duration) -> Self {
         self.config.shutdown_limit = limit;
@@ -369,6 +390,14 @@ impl Handle {
             ring_len: seat.ring.len(),
             ops_in_flight: seat.ops.in_flight(),
             timers_armed: seat.armed.get() as usize,
+            #[cfg(feature = "coro")]
+            coroutines: seat.coroutines.live.get() as usize,
+            #[cfg(feature = "coro")]
+            coroutines_most: seat.coroutines.most.get() as usize,
+            #[cfg(feature = "coro")]
+            stacks: seat.coroutines.stacks.get() as usize,
+            #[cfg(feature = "coro")]
+            stack_mappings: seat.coroutines.slabs.get() as usize,
         };
         let workers = self.shared.seats.iter().map(worker).collect();
         Metrics { workers, injector_len: self.shared.groups.iter().map(|group| group.injector.len()).sum() }
@@ -431,4 +460,16 @@ pub struct WorkerMetrics {
     pub ops_in_flight: usize,
     /// Timers armed on its wheel now.
     pub timers_armed: usize,
+    /// Coroutines that started here and have not ended.
+    #[cfg(feature = "coro")]
+    pub coroutines: usize,
+    /// The most of them at a time.
+    #[cfg(feature = "coro")]
+    pub coroutines_most: usize,
+    /// Stacks of coroutines here, idle ones included.
+    #[cfg(feature = "coro")]
+    pub stacks: usize,
+    /// Mappings of memory that these lie in.
+    #[cfg(feature = "coro")]
+    pub stack_mappings: usize,
 }

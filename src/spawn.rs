@@ -93,7 +93,7 @@ pub async fn yield_now() {
 
 /// Runs `f` with the current runtime, without taking a reference to it.
 #[track_caller]
-fn with_current<R>(f: impl FnOnce(&std::sync::Arc<sched::Shared>) -> R) -> R {
+pub(crate) fn with_current<R>(f: impl FnOnce(&std::sync::Arc<sched::Shared>) -> R) -> R {
     let location = Location::caller();
     sched::with_context(|cx| match cx {
         Some(cx) => f(&cx.shared),

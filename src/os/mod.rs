@@ -41,6 +41,8 @@ mod live;
 pub mod op;
 mod signal;
 pub mod signals;
+#[cfg(feature = "coro")]
+pub(crate) mod stack;
 mod sys;
 mod thread;
 mod uring;

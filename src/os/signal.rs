@@ -82,16 +82,21 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
     let earlier = EARLIER[signal as usize % SIGNALS].load(Ordering::Acquire);
     // SAFETY: null, or leaked by `install`.
     if let Some(earlier) = unsafe { earlier.as_ref() } {
-        call(earlier, signal, info, context);
+        call_earlier(earlier, signal, info, context);
     }
     // SAFETY: as above.
     unsafe { *errno = before };
 }
 
-/// Calls what handled the signal before us, if that was a function.
-fn call(earlier: &libc::sigaction, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+/// Calls what handled the signal before us; false: that was no function.
+pub(super) fn call_earlier(
+    earlier: &libc::sigaction,
+    signal: c_int,
+    info: *mut siginfo_t,
+    context: *mut c_void,
+) -> bool {
     if earlier.sa_sigaction == libc::SIG_DFL || earlier.sa_sigaction == libc::SIG_IGN {
-        return;
+        return false;
     }
     // SAFETY: the kernel told us that this is the address of a handler, with SA_SIGINFO of the second type, else of the first.
     unsafe {
@@ -104,6 +109,7 @@ fn call(earlier: &libc::sigaction, signal: c_int, info: *mut siginfo_t, context:
             handler(signal);
         }
     }
+    true
 }
 
 /// Listens for a signal from now on.

@@ -56,6 +56,9 @@ pub(crate) struct Config {
     pub(crate) batch: usize,
     /// 5 s: what a dropped runtime waits for started blocking work, sends in flight and polls that go on.
     pub(crate) shutdown_limit: Duration,
+    /// Stacks of coroutines.
+    #[cfg(feature = "coro")]
+    pub(crate) stacks: crate::coro::Config,
 }
 
 impl Config {
@@ -75,6 +78,8 @@ impl Config {
             turn_limit: Duration::from_micros(100),
             batch: 61,
             shutdown_limit: Duration::from_secs(5),
+            #[cfg(feature = "coro")]
+            stacks: crate::coro::Config::new(),
         }
     }
 
@@ -118,6 +123,8 @@ impl Config {
         if self.watch_interval.is_zero() {
             return refuse("watch_interval(0): use at least a nanosecond; about 250 µs is sensible".into());
         }
+        #[cfg(feature = "coro")]
+        self.stacks.check().or_else(refuse)?;
         Ok(())
     }
 }

@@ -22,12 +22,23 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// Inline I/O successes left in this poll.
     pub(crate) budget: Cell<u32>,
+    /// The coroutine whose stack the thread is on; null: none, or one that must not be suspended now.
+    #[cfg(feature = "coro")]
+    fiber: Cell<*const crate::coro::Fiber>,
 }
 
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, seat: Option<u32>) -> Self {
         let budget = Cell::new(shared.config.budget);
-        Self { shared, seat, in_poll: Cell::new(false), task: Cell::new(core::ptr::null()), budget }
+        Self {
+            shared,
+            seat,
+            in_poll: Cell::new(false),
+            task: Cell::new(core::ptr::null()),
+            budget,
+            #[cfg(feature = "coro")]
+            fiber: Cell::new(core::ptr::null()),
+        }
     }
 
     /// Runs `f` with this as the thread's context.
@@ -56,6 +67,49 @@ pub(crate) fn with_context<R>(f: impl FnOnce(Option<&Context>) -> R) -> R {
     // SAFETY: `enter` sets the pointer for as long as the context lives and restores the old one on every way out;
     // contexts are thread-local and never shared.
     f(unsafe { pointer.as_ref() })
+}
+
+/// The coroutine that the calling code is part of and that may be suspended; null: none.
+#[cfg(feature = "coro")]
+#[inline]
+pub(crate) fn fiber() -> *const crate::coro::Fiber {
+    with_context(|cx| cx.map_or(core::ptr::null(), |cx| cx.fiber.get()))
+}
+
+/// Says which coroutine's stack the thread is about to run on; returns what it was before.
+#[cfg(feature = "coro")]
+#[inline]
+pub(crate) fn swap_fiber(fiber: *const crate::coro::Fiber) -> *const crate::coro::Fiber {
+    with_context(|cx| cx.map_or(core::ptr::null(), |cx| cx.fiber.replace(fiber)))
+}
+
+/// The thread may do as much inline I/O as in a fresh poll.
+#[cfg(feature = "coro")]
+pub(crate) fn refill_budget() {
+    with_context(|cx| {
+        if let Some(cx) = cx {
+            cx.budget.set(cx.shared.config.budget);
+        }
+    });
+}
+
+/// Runs `f` as a part of the coroutine that must not be suspended.
+#[cfg(feature = "coro")]
+pub(crate) fn unsuspended<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(*const crate::coro::Fiber);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            swap_fiber(self.0);
+        }
+    }
+    let _restore = Restore(swap_fiber(core::ptr::null()));
+    f()
+}
+
+/// Runs `f` with the coroutine stacks of the thread's seat.
+#[cfg(feature = "coro")]
+pub(crate) fn with_stacks<R>(f: impl FnOnce(Option<&crate::coro::Pool>) -> R) -> R {
+    with_context(|cx| f(cx.and_then(Context::core).map(|core| &core.stacks)))
 }
 
 /// The port of the current runtime.

@@ -27,6 +27,9 @@ pub(crate) struct Core {
     pub(crate) look_at: Cell<u64>,
     /// Free memory for task cells.
     pub(crate) pool: Pool,
+    /// Stacks of coroutines.
+    #[cfg(feature = "coro")]
+    pub(crate) stacks: crate::coro::Pool,
     /// Turns left until the next look outside.
     pub(crate) until_look: Cell<u32>,
     /// Turns left until inbox and injector come first.

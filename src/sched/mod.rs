@@ -25,6 +25,8 @@
 pub(crate) use self::commit::poll_commit;
 pub(crate) use self::config::{Config, GroupConfig};
 pub(crate) use self::context::{emit, enter_handle, poll_budget, port, with_context, with_pool};
+#[cfg(feature = "coro")]
+pub(crate) use self::context::{fiber, refill_budget, swap_fiber, unsuspended, with_stacks};
 pub(crate) use self::entry::block_on;
 pub(crate) use self::schedule::{Where, keep_task, move_task, refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};

@@ -10,6 +10,8 @@ use crate::trace::Event;
 impl Worker<'_> {
     /// Nothing to run: sleep until there may be. Steps as in `sleep/README.md`.
     pub(crate) fn park(&self) {
+        #[cfg(feature = "coro")]
+        self.core.stacks.trim();
         // The ring is empty.
         self.shared.withdraw_offer(self.core, self.number);
         let searching = self.core.searching.replace(false);

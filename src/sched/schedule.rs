@@ -25,6 +25,9 @@ pub(crate) enum Where {
     Here,
     /// In this group.
     In(u32),
+    /// As `Here` until its first poll, then on the seat of that one.
+    #[cfg(feature = "coro")]
+    FirstPoll,
     /// On the seat of the calling thread, which must have one.
     Pinned,
 }
@@ -47,6 +50,8 @@ where
         let here = seat.map_or(0, |seat| shared.seat(seat).group);
         let (pinned, group) = match place {
             Where::Here => (false, here),
+            #[cfg(feature = "coro")]
+            Where::FirstPoll => (false, here),
             Where::In(group) => (false, group),
             Where::Pinned => (true, here),
         };
@@ -54,6 +59,10 @@ where
             if pinned { Kind::Pinned(seat.expect("a pinned task has a seat")) } else { Kind::Shared(group) };
         let (task, header) =
             Task::new(core.map(|core| &core.pool), future, Arc::as_ptr(shared), id, kind, at);
+        #[cfg(feature = "coro")]
+        if place == Where::FirstPoll {
+            task.header().settle_later();
+        }
         // SAFETY: the handle's reference of a task that yields this future's output.
         let handle = unsafe { JoinHandle::new(header) };
         debt(Debt::Push, 1);

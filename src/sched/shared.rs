@@ -83,6 +83,8 @@ pub(crate) struct Seat {
     pub(crate) ops: Apart<Ops>,
     /// Written by its worker all the time, read by others now and then.
     pub(crate) pulse: Apart<Pulse>,
+    #[cfg(feature = "coro")]
+    pub(crate) coroutines: Arc<crate::coro::Usage>,
     pub(crate) recorder: Option<Arc<Recorder>>,
     core: UnsafeCell<Core>,
 }
@@ -121,6 +123,8 @@ impl Seat {
         let driver = os.driver(&DriverConfig { worker: number, batch: config.batch })?;
         let (owner, shared_ring) = ring(number, config.ring_capacity);
         let recorder = (config.recorder > 0).then(|| Arc::new(Recorder::new(config.recorder)));
+        #[cfg(feature = "coro")]
+        let coroutines = Arc::<crate::coro::Usage>::default();
         let core = Core {
             ring: owner,
             submit: driver.submit.into(),
@@ -128,6 +132,8 @@ impl Seat {
             stalled: VecDeque::new().into(),
             look_at: 0.into(),
             pool: Pool::default(),
+            #[cfg(feature = "coro")]
+            stacks: crate::coro::Pool::new(config.stacks.clone(), coroutines.clone()),
             until_look: config.poll_interval.into(),
             until_far: config.injector_interval.into(),
             inbox_first: false.into(),
@@ -169,6 +175,8 @@ impl Seat {
             staging: Staging::default(),
             ops: Apart::new(Ops::new(number)),
             pulse: Apart::default(),
+            #[cfg(feature = "coro")]
+            coroutines,
             recorder,
             core: UnsafeCell::new(core),
         })

@@ -219,6 +219,9 @@ impl<'a> Worker<'a> {
         debt(Debt::Push, -1);
         core.emit(Event::PollStart { task: id, worker });
         self.cx.task.set(task.header());
+        if task.settle(self.number) {
+            core.pinned.set(core.pinned.get() + 1);
+        }
         let polled = self.in_poll(|| task.poll());
         self.cx.task.set(core::ptr::null());
         if polled == Polled::Pending {

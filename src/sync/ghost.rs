@@ -89,6 +89,8 @@ pub enum Ghost {
     BitSet { task: u64 },
     /// A task's scheduled bit was cleared (its poll starts, or it became terminal).
     BitClear { task: u64 },
+    /// The first poll of a task begins on `worker`, where it stays from now on.
+    Settled { task: u64, worker: u32 },
     /// The owner of the ring of `worker` keeps it from the others for now, or it was offered again.
     RingKept { worker: u32, kept: bool },
     /// So many streams hold writes that leave at the commit of `worker`.

@@ -123,6 +123,9 @@ impl<T: 'static> LocalKey<T> {
         }
         let mut restore = Restore { key: self, value };
         restore.swap();
+        // Another task of this worker would see the value.
+        #[cfg(feature = "coro")]
+        let f = || crate::sched::unsuspended(f);
         f()
     }
 }

@@ -7,13 +7,14 @@
 //! | `list`, `cold.owned` | who runs the task (to enter a list); the seat that owns the list |
 //! | `join_waker` | see `state` |
 //! | `stage` | who runs the task; after COMPLETE the handle, or the completer if there is no handle |
+//! | `home` | who runs the task for the first time writes it; later anybody |
 //! | the rest | anybody; never written after the spawn |
 //!
 //! Invariants, cited by SAFETY comments:
 //! 1. A `Task` stands for exactly one reference; the cell lives while any reference does.
 //! 2. RUNNING is set by `start` or `seize` for one caller, who alone touches the future until `rest` or `complete`.
 //! 3. A future that was polled and is not finished is in an owned list, which holds a reference: it is never freed unfinished.
-//! 4. A pinned task is started, polled and cancelled on its home seat only.
+//! 4. A pinned task is started, polled and cancelled on its home seat only. A settling one is pinned by its first poll.
 //! 5. `shared` outlives every task that is not complete: shutdown waits for all of them.
 
 pub use self::error::JoinError;

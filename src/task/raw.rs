@@ -36,7 +36,7 @@ pub(crate) struct Header {
     link: UnsafeCell<*mut Header>,
     shared: *const Shared,
     pub(crate) id: u64,
-    /// A pinned task's seat; or SHARED with its group, and LONG; or BLOCKING. Changed by who polls it only.
+    /// A pinned task's seat; or SHARED with its group, and LONG or SETTLING; or BLOCKING. Changed by who polls it only.
     home: Hint,
     /// The seat whose owned list it is in, or NO_LIST.
     list: UnsafeCell<u32>,
@@ -48,6 +48,8 @@ const BLOCKING: u32 = u32::MAX;
 const SHARED: u32 = 1 << 31;
 /// Of such a task: its last poll was long.
 const LONG: u32 = 1 << 30;
+/// Of such a task: its first poll pins it.
+const SETTLING: u32 = 1 << 29;
 const NO_LIST: u32 = u32::MAX;
 
 /// What most tasks never need.
@@ -61,7 +63,7 @@ impl Header {
     pub(crate) fn kind(&self) -> Kind {
         match self.home.get() {
             BLOCKING => Kind::Blocking,
-            home if home & SHARED != 0 => Kind::Shared(home & !(SHARED | LONG)),
+            home if home & SHARED != 0 => Kind::Shared(home & !(SHARED | LONG | SETTLING)),
             seat => Kind::Pinned(seat),
         }
     }
@@ -90,6 +92,12 @@ impl Header {
         debug_assert!(!self.is_pinned(), "a pinned task has no group");
         self.home.set(SHARED | group);
         ghost(|| Ghost::Belongs { task: self.id, group });
+    }
+
+    /// Its first poll will pin it. Before it is in any container.
+    #[cfg(feature = "coro")]
+    pub(crate) fn settle_later(&self) {
+        self.home.set(self.home.get() | SETTLING);
     }
 
     /// Where it was spawned.
@@ -368,6 +376,18 @@ impl Task {
             ghost(|| Ghost::BitClear { task: self.id() });
         }
         start
+    }
+
+    /// Binds a task to `seat` that stays where it is polled first; true: it was bound just now. Between `start` and `poll`.
+    #[inline]
+    pub(crate) fn settle(&self, seat: u32) -> bool {
+        let home = self.header().home.get();
+        if home & (SHARED | SETTLING) != SHARED | SETTLING || home == BLOCKING {
+            return false;
+        }
+        self.header().home.set(seat);
+        ghost(|| Ghost::Settled { task: self.id(), worker: seat });
+        true
     }
 
     /// Polls the future with a waker of its own. Only between `start` and `rest` or `complete`.

@@ -3,6 +3,7 @@
 mod alone;
 mod blocking;
 mod cancel;
+mod coro;
 mod ecosystem;
 mod fs;
 mod lifecycle;

@@ -79,6 +79,17 @@ impl Checker {
         self.polled(worker, from_lifo)
     }
 
+    pub(super) fn settled(&mut self, thread: u32, task: u64, worker: u32) -> Checked {
+        let Some(state) = self.task(task, "settles")? else { return Ok(()) };
+        if state.is(PINNED) || state.at != At::Running(worker) {
+            let what = format!("settles on worker {worker}, but it is bound already, or not polled there");
+            return Err(broken("S27", task, what).worker(worker));
+        }
+        state.flags |= PINNED;
+        (state.home, state.thread) = (worker, thread);
+        Ok(())
+    }
+
     pub(super) fn poll_ended(&mut self, thread: u32, task: u64, end: PollEnd, worker: u32) -> Checked {
         let Some(state) = self.task(task, "ended a poll")? else { return Ok(()) };
         // A task that is cancelled without a poll ends where its future was dropped.

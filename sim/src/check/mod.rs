@@ -199,6 +199,7 @@ impl Checker {
             Ghost::Belongs { task, group } => self.belongs(task, group)?,
             Ghost::Passed { task } => self.passed(task)?,
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
+            Ghost::Settled { task, worker } => self.settled(thread, task, worker)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,
             Ghost::SeatLeft { worker } => self.seat_left(thread, worker)?,
             Ghost::OpAwait { token, waker } => self.op_awaited(token, waker),
