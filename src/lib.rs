@@ -7,6 +7,7 @@ extern crate alloc;
 pub use pirn_macros::{main, test};
 
 pub use self::drained::{Drained, DrainedHook, drained};
+pub use self::graph::spawn_after;
 pub use self::group::{Group, GroupSpec, Hop, HopError, Topology, UnknownGroup, hop};
 pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownError, WorkerMetrics};
 pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
@@ -16,6 +17,7 @@ mod blocking;
 pub mod coro;
 mod drained;
 pub mod fs;
+pub mod graph;
 mod group;
 mod io;
 pub mod net;

@@ -112,6 +112,7 @@ where
 /// # Panics
 /// Outside of a coroutine, and inside of what a coroutine must not be suspended in: a scope of a [task-local](crate::task_local), the
 /// `enter` of another runtime.
+#[inline]
 #[track_caller]
 pub fn wait<F: Future>(future: F) -> F::Output {
     let fiber = fiber::current("coro::wait");
@@ -131,6 +132,7 @@ pub fn wait<F: Future>(future: F) -> F::Output {
 ///
 /// # Panics
 /// As [`wait`].
+#[inline]
 #[track_caller]
 pub fn yield_now() {
     let fiber = fiber::current("coro::yield_now");

@@ -6,6 +6,7 @@ mod cancel;
 mod coro;
 mod ecosystem;
 mod fs;
+mod graph;
 mod lifecycle;
 mod net;
 mod os;

@@ -15,6 +15,7 @@ mod accepts;
 mod blocking;
 mod callers;
 mod cancel;
+mod coroutines;
 mod echo;
 mod files;
 mod guests;
@@ -246,6 +247,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &remote::WORKLOAD,
     &cancel::WORKLOAD,
     &local::WORKLOAD,
+    &coroutines::WORKLOAD,
     &blocking::WORKLOAD,
     &callers::WORKLOAD,
     &sets::WORKLOAD,

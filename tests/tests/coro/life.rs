@@ -243,7 +243,8 @@ fn coroutines_of_the_main_thread_wait_for_its_next_block_on() {
     let runtime = runtime(1);
     let step = Arc::new(AtomicUsize::new(0));
     let seen = step.clone();
-    let task = runtime.block_on(async {
+    let mut left = None;
+    runtime.block_on(async {
         let task = coro::spawn(move || {
             let here = Rc::new(Cell::new(0));
             for _ in 0..3 {
@@ -254,8 +255,9 @@ fn coroutines_of_the_main_thread_wait_for_its_next_block_on() {
             here.get()
         });
         pirn::yield_now().await;
-        task
+        left = Some(task);
     });
+    let task = left.expect("spawned");
     assert!(!task.is_finished());
     assert_eq!(runtime.block_on(task).unwrap(), 3);
     assert_eq!(step.load(Ordering::SeqCst), 3);
