@@ -10,6 +10,7 @@ use crate::table::Table;
 mod cells;
 mod child;
 mod churn;
+mod coroutines;
 mod echo;
 mod epoll;
 mod fairness;
@@ -75,6 +76,12 @@ enum What {
     },
     /// Moves of tasks between two groups of one worker.
     Hop,
+    /// Coroutines: switch, yield, spawn and join beside the crate may, memory, and requests processed in six ways.
+    Coro {
+        /// Where the chart goes, an SVG file.
+        #[arg(long)]
+        picture: Option<String>,
+    },
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -135,6 +142,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Timers => timers::bench(table, rounds, sleepers),
         What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
         What::Hop => hop::bench(table, rounds, moves),
+        What::Coro { picture } => coroutines::bench(rounds, cli.quick, picture.as_deref()),
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),

@@ -9,20 +9,20 @@ use crate::child::{self, Figures};
 use crate::echo;
 use crate::table::{Samples, Table, Target, interleave};
 
-/// Builds the second package and returns its program, which lies beside this one.
-fn program() -> Result<PathBuf, String> {
+/// Builds another package of this workspace and returns its program, which lies beside this one.
+pub(crate) fn program(package: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--release", "--quiet", "-p", "pirn-bench-sim", "--manifest-path"])
+        .args(["build", "--release", "--quiet", "-p", package, "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .stdin(Stdio::null())
         .status()
         .map_err(|error| format!("cargo did not start: {error}"))?;
     if !status.success() {
-        return Err(format!("pirn-bench-sim can't be built ({status}); its errors stand above"));
+        return Err(format!("{package} can't be built ({status}); its errors stand above"));
     }
     let exe = child::own_program()?;
-    let program = exe.with_file_name("pirn-bench-sim");
+    let program = exe.with_file_name(package);
     if program.exists() {
         Ok(program)
     } else {
@@ -58,7 +58,7 @@ const VARIANTS: [(&str, &str); 9] = [
 
 /// The simulator's speed.
 pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
-    let program = program()?;
+    let program = program("pirn-bench-sim")?;
     let all = interleave("simulator", rounds, &VARIANTS, |(side, what)| run(&program, side, what, seconds))?;
     let [switching, staying, points, shuttle_points, wakes, shuttle_wakes, echo, echo_os, day] = &all[..]
     else {
@@ -102,7 +102,7 @@ pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<()
 
 /// Live echo with and without the simulator linked in.
 pub(crate) fn linked(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
-    let with = program()?;
+    let with = program("pirn-bench-sim")?;
     let without = child::own_program()?;
     let programs = [&without, &with];
     let all = interleave("linked", rounds, &programs, |program| echo::measure(program, "pirn", 2, seconds))?;

@@ -264,6 +264,17 @@ fn coroutines_of_the_main_thread_wait_for_its_next_block_on() {
 }
 
 #[test]
+fn a_coroutine_that_has_started_cannot_hop() {
+    let stages = pirn::Topology::stages([("one", 1), ("two", 1)]);
+    let runtime = pirn::Builder::new().topology(stages).build().expect("a runtime");
+    let two = runtime.handle().group("two").expect("there is one");
+    let hopped = runtime.block_on(async {
+        coro::spawn(move || (coro::wait(pirn::hop(&two)), coro::wait(async { 5 }))).await.unwrap()
+    });
+    assert_eq!(hopped, (Err(pirn::HopError::Pinned), 5));
+}
+
+#[test]
 fn yields_take_turns() {
     let runtime = runtime(1);
     let log = Arc::new(std::sync::Mutex::new(Vec::new()));
