@@ -20,6 +20,8 @@ pub(crate) enum Due {
     Timer { file: u32, setting: u64 },
     /// A timeout of a ring.
     Request { ring: u32, request: u32, serial: u64 },
+    /// A thread of the kernel is done with a request of a ring.
+    Work { ring: u32, request: u32, serial: u64 },
     /// A drawn partition ends; one-way or not.
     Heal(u32, u32, bool),
     /// A drawn clog ends.
@@ -193,6 +195,9 @@ impl World {
                 Due::Timer { file, setting } => anything |= self.timer_rings(file, setting),
                 Due::Request { ring, request, serial } => {
                     anything |= self.request_is_over(ring, request, serial);
+                }
+                Due::Work { ring, request, serial } => {
+                    anything |= self.work_is_done(ring, request, serial);
                 }
                 Due::Unclog(a, b) => self.end_clog(a, b),
                 Due::Tick => self.tick(),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pirn::os::file::{Entry, OpenHow};
 use pirn::os::{Descriptor, Fd};
@@ -37,6 +38,8 @@ pub(crate) struct SimFile {
     run: u64,
     file: u32,
     raw: RawFd,
+    /// A descriptor of a simulated kernel stands for the open file: this one does not close it.
+    lent: AtomicBool,
 }
 
 impl Descriptor for SimFile {
@@ -51,7 +54,8 @@ impl Descriptor for SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        if let Some(executor) = current()
+        if !*self.lent.get_mut()
+            && let Some(executor) = current()
             && executor.world().run == self.run
         {
             executor.os_point();
@@ -111,16 +115,35 @@ impl World {
             listing: None,
             closed: false,
         });
-        Ok(Arc::new(SimFile { run: self.run, file: self.files.len() as u32 - 1, raw }))
+        let file = self.files.len() as u32 - 1;
+        Ok(Arc::new(SimFile { run: self.run, file, raw, lent: AtomicBool::new(false) }))
     }
 
-    fn close_file(&mut self, file: u32) {
+    /// A descriptor of a simulated kernel stands for the open file from now on: its host, number and the open file.
+    pub(crate) fn take_over(&mut self, fd: &Fd) -> Result<(u32, RawFd, u32), Errno> {
+        let file = self.file_of(fd)?;
+        if let Some(fd) = fd.as_any().downcast_ref::<SimFile>() {
+            fd.lent.store(true, Ordering::Relaxed);
+        }
+        let open = self.file(file);
+        Ok((open.host, std::mem::replace(&mut open.raw, -1), file))
+    }
+
+    /// An open file of a simulated kernel, for an op.
+    pub(crate) fn lend(&self, file: u32) -> Fd {
+        Arc::new(SimFile { run: self.run, file, raw: -1, lent: AtomicBool::new(true) })
+    }
+
+    /// An open file closes, with its descriptor if that is its own.
+    pub(crate) fn close_file(&mut self, file: u32) {
         let open = self.file(file);
         if std::mem::replace(&mut open.closed, true) {
             return;
         }
         let (host, raw, inode) = (open.host, open.raw, open.inode);
-        self.net.release(host, raw);
+        if raw >= 0 {
+            self.net.release(host, raw);
+        }
         let record = self.disk(host).inode(inode);
         record.opens = record.opens.saturating_sub(1);
     }

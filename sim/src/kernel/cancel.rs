@@ -1,9 +1,11 @@
 //! ASYNC_CANCEL: which requests it means, and what it answers.
 //!
 //! A request that waits at its file, or for its time, ends with ECANCELED, and the cancel answers 0; so it is for one whose work
-//! is queued: what came for it stays where it was. One that has ended is not found (ENOENT).
+//! is queued: what came for it stays where it was. One that has ended is not found (ENOENT), and one that a thread of the kernel is
+//! at goes on for the time being (EALREADY; see `work.rs`).
 
 use super::request::Entry;
+use super::work::{INTERRUPTED, Met};
 use crate::net::Errno;
 use crate::world::World;
 
@@ -38,27 +40,30 @@ impl World {
         let every = entry.how & (ALL | ANY) != 0;
         let mut count = 0;
         for request in found {
-            if self.cancel_request(ring, request) {
-                count += 1;
-                if !every {
-                    return Ok(0);
-                }
+            match self.cancel_request(ring, request) {
+                Met::Over => continue,
+                Met::Waiting if !every => return Ok(0),
+                Met::UnderWay if !every => return Err(libc::EALREADY),
+                Met::Waiting | Met::UnderWay => count += 1,
             }
         }
         if every { Ok(count) } else { Err(libc::ENOENT) }
     }
 
-    /// A request is to end. False: it ends already.
-    pub(super) fn cancel_request(&mut self, ring: u32, request: u32) -> bool {
-        let Some(record) = self.ring(ring).and_then(|ring| ring.requests.get_mut(request as usize)?.as_mut())
-        else {
-            return false;
-        };
-        if record.ends.is_some() {
-            return false;
+    /// A request is to end.
+    pub(super) fn cancel_request(&mut self, ring: u32, request: u32) -> Met {
+        let Some(record) = self.request(ring, request) else { return Met::Over };
+        if record.ends.is_some() || record.outcome.is_some() {
+            return Met::Over;
         }
-        record.ends = Some(libc::ECANCELED);
+        let met = record.thread.map_or(Met::Waiting, |since| self.meets_thread(since));
+        let Some(record) = self.request(ring, request) else { return Met::Over };
+        record.ends = match met {
+            Met::UnderWay if !record.armed => return met,
+            Met::UnderWay => Some(INTERRUPTED),
+            _ => Some(libc::ECANCELED),
+        };
         self.queue_work(ring, request);
-        true
+        met
     }
 }

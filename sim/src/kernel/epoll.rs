@@ -74,6 +74,9 @@ impl World {
             // Nested sets are not modelled.
             return Err(libc::ELOOP);
         }
+        if matches!(self.file_at(file).kind, Kind::File(_)) {
+            return Err(libc::EPERM);
+        }
         let known = self.set(number)?.find(fd, file);
         match what {
             libc::EPOLL_CTL_ADD => {

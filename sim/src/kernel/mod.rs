@@ -10,7 +10,7 @@
 //! | `readiness.rs` | what poll(2) would say of an open file, and the wake-ups that tell of changes |
 //! | `epoll.rs` | epoll sets: edges, levels, one-shot, what a closed descriptor leaves |
 //! | `event.rs` | eventfds and timerfds |
-//! | `ring.rs`, `request.rs`, `submit.rs`, `cancel.rs` | io_uring |
+//! | `ring.rs`, `request.rs`, `submit.rs`, `cancel.rs`, `work.rs` | io_uring |
 //! | `calls.rs`, `network.rs`, `memory.rs` | the symbols of libc |
 //! | `address.rs`, `option.rs` | the kernel's forms of addresses and socket options |
 //! | `machine.rs`, `gate.rs` | the machine that a runtime gets: Pirn's live one over all this, and the checks at its door |
@@ -47,6 +47,7 @@ mod readiness;
 mod request;
 mod ring;
 mod submit;
+mod work;
 
 pub(crate) use self::calls::{raw_call, serve_poll, symbols};
 pub(crate) use self::gate::InFlight;
@@ -113,6 +114,8 @@ pub(crate) struct File {
     pub(crate) kind: Kind,
     /// Descriptors and requests that refer to it.
     refs: u32,
+    /// O_NONBLOCK was taken back.
+    pub(crate) blocks: bool,
     pub(crate) watchers: Vec<Watcher>,
 }
 
@@ -124,6 +127,8 @@ pub(crate) enum Kind {
     Timer(Timer),
     Set(Set),
     Ring(Box<Ring>),
+    /// A file of the host's disk.
+    File(u32),
     /// Nobody refers to it any more.
     Gone,
 }
@@ -198,9 +203,9 @@ impl World {
         self.install_at(host, raw, Kind::Socket(socket))
     }
 
-    fn install_at(&mut self, host: u32, raw: i32, kind: Kind) -> i32 {
+    pub(crate) fn install_at(&mut self, host: u32, raw: i32, kind: Kind) -> i32 {
         let file = self.kernel.files.len() as u32;
-        self.kernel.files.push(File { host, kind, refs: 1, watchers: Vec::new() });
+        self.kernel.files.push(File { host, kind, refs: 1, blocks: false, watchers: Vec::new() });
         self.point_to(host, raw, file);
         BASE + raw
     }
@@ -264,6 +269,7 @@ impl World {
             Kind::Socket(socket) => self.close_socket(socket),
             Kind::Set(set) => self.close_set(file, set),
             Kind::Ring(ring) => self.close_ring(file, *ring),
+            Kind::File(open) => self.close_file(open),
             Kind::Event(_) | Kind::Timer(_) | Kind::Gone => {}
         }
     }

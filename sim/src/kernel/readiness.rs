@@ -33,6 +33,7 @@ impl World {
             Kind::Event(event) => when(event.count > 0, IN) | when(event.count < u64::MAX - 1, OUT),
             Kind::Timer(timer) => when(timer.rang, IN),
             Kind::Ring(ring) => when(ring.has_completions(), IN) | OUT,
+            Kind::File(_) => IN | OUT,
             Kind::Set(_) | Kind::Gone => 0,
         }
     }

@@ -12,6 +12,7 @@ use crate::world::World;
 pub(super) const NOP: u8 = 0;
 pub(super) const READV: u8 = 1;
 pub(super) const WRITEV: u8 = 2;
+pub(super) const FSYNC: u8 = 3;
 pub(super) const POLL_ADD: u8 = 6;
 pub(super) const SENDMSG: u8 = 9;
 pub(super) const RECVMSG: u8 = 10;
@@ -20,12 +21,22 @@ pub(super) const ACCEPT: u8 = 13;
 pub(super) const ASYNC_CANCEL: u8 = 14;
 pub(super) const LINK_TIMEOUT: u8 = 15;
 pub(super) const CONNECT: u8 = 16;
+pub(super) const OPENAT: u8 = 18;
 pub(super) const CLOSE: u8 = 19;
+pub(super) const STATX: u8 = 21;
 pub(super) const READ: u8 = 22;
 pub(super) const WRITE: u8 = 23;
+pub(super) const FADVISE: u8 = 24;
 pub(super) const SEND: u8 = 26;
 pub(super) const RECV: u8 = 27;
+pub(super) const SPLICE: u8 = 30;
 pub(super) const SHUTDOWN: u8 = 34;
+pub(super) const RENAMEAT: u8 = 35;
+pub(super) const UNLINKAT: u8 = 36;
+pub(super) const MKDIRAT: u8 = 37;
+pub(super) const SYMLINKAT: u8 = 38;
+pub(super) const LINKAT: u8 = 39;
+pub(super) const FTRUNCATE: u8 = 55;
 /// The last op that a kernel with these knows.
 pub(super) const LAST: u8 = 58;
 /// What is modelled.
@@ -33,6 +44,7 @@ pub(super) const OPS: &[u8] = &[
     NOP,
     READV,
     WRITEV,
+    FSYNC,
     POLL_ADD,
     SENDMSG,
     RECVMSG,
@@ -41,12 +53,22 @@ pub(super) const OPS: &[u8] = &[
     ASYNC_CANCEL,
     LINK_TIMEOUT,
     CONNECT,
+    OPENAT,
     CLOSE,
+    STATX,
     READ,
     WRITE,
+    FADVISE,
     SEND,
     RECV,
+    SPLICE,
     SHUTDOWN,
+    RENAMEAT,
+    UNLINKAT,
+    MKDIRAT,
+    SYMLINKAT,
+    LINKAT,
+    FTRUNCATE,
 ];
 
 /// Flags of an entry.
@@ -54,6 +76,7 @@ pub(super) const FIXED_FILE: u8 = 1;
 pub(super) const DRAIN: u8 = 1 << 1;
 pub(super) const LINK: u8 = 1 << 2;
 pub(super) const HARD_LINK: u8 = 1 << 3;
+pub(super) const ASYNC: u8 = 1 << 4;
 pub(super) const BUFFER_SELECT: u8 = 1 << 5;
 pub(super) const SKIP_SUCCESS: u8 = 1 << 6;
 
@@ -76,6 +99,8 @@ pub(super) struct Entry {
     pub(super) how: u32,
     pub(super) data: u64,
     pub(super) group: u16,
+    /// The descriptor that a splice takes from.
+    pub(super) from: i32,
 }
 
 impl Entry {
@@ -98,6 +123,7 @@ impl Entry {
                 how: byte.add(28).cast::<u32>().read(),
                 data: byte.add(32).cast::<u64>().read(),
                 group: byte.add(40).cast::<u16>().read(),
+                from: byte.add(44).cast::<i32>().read(),
             }
         }
     }
@@ -135,6 +161,9 @@ pub(super) struct Request {
     pub(super) queued: bool,
     /// Why its work is done: it was cancelled, or its time is over.
     pub(super) ends: Option<Errno>,
+    /// Since when it has been a thread's of the kernel (`work.rs`), and what came of that.
+    pub(super) thread: Option<u64>,
+    pub(super) outcome: Option<Result<usize, Errno>>,
     /// The bits of its wake-up; 0: to be asked for.
     woken: u32,
     /// Not tried yet: one of a chain, whose turn has come with its work.
@@ -159,6 +188,8 @@ impl Request {
             armed: false,
             queued: false,
             ends: None,
+            thread: None,
+            outcome: None,
             fresh: true,
             woken: 0,
             done: 0,
@@ -181,7 +212,7 @@ pub(super) enum Tried {
 }
 
 impl World {
-    fn request(&mut self, ring: u32, request: u32) -> Option<&mut Request> {
+    pub(super) fn request(&mut self, ring: u32, request: u32) -> Option<&mut Request> {
         self.ring(ring)?.requests.get_mut(request as usize)?.as_mut()
     }
 
@@ -275,6 +306,7 @@ impl World {
             ACCEPT => return self.try_accept(ring, file, entry),
             RECV if entry.flags & BUFFER_SELECT != 0 => return self.try_receive(ring, file, entry),
             SEND => return self.try_send(ring, request, file, entry),
+            SPLICE => return done(self.splice(file, entry)?),
             _ => {}
         }
         match entry.op {
@@ -423,7 +455,7 @@ impl World {
 ///
 /// # Safety
 /// They are readable.
-unsafe fn copied(address: usize, count: usize) -> Vec<u8> {
+pub(super) unsafe fn copied(address: usize, count: usize) -> Vec<u8> {
     if count == 0 {
         return Vec::new();
     }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use super::calls::answer;
 use super::request::{self, DRAIN, Entry, FIXED_FILE, HARD_LINK, LINK, Request, SKIP_SUCCESS};
 use super::ring::{Cqe, SETUP_SUBMIT_ALL};
-use super::{Watcher, sleep_in};
+use super::{Watcher, sleep_in, work};
 use crate::choice::Kind as Choice;
 use crate::clock::Due;
 use crate::net::Errno;
@@ -218,6 +218,7 @@ impl World {
                 let result = self.cancel_requests(ring, request, entry);
                 self.finish(ring, request, result, 0);
             }
+            _ if self.issue_work(ring, request, entry) => {}
             _ => match self.open_file_of(entry.fd) {
                 Ok(file) => {
                     self.hold(file);
@@ -282,10 +283,11 @@ impl World {
                 continue;
             };
             record.queued = false;
-            match (record.ends, record.fresh) {
-                (Some(errno), _) => self.finish(ring, request, Err(errno), 0),
-                (None, true) => self.issue(ring, request),
-                (None, false) => self.try_request(ring, request),
+            match (record.outcome, record.ends, record.fresh) {
+                (Some(result), ..) => self.finish(ring, request, result, 0),
+                (None, Some(errno), _) => self.finish(ring, request, Err(errno), 0),
+                (None, None, true) => self.issue(ring, request),
+                (None, None, false) => self.try_request(ring, request),
             }
         }
         if let Some(ring) = self.ring(ring) {
@@ -331,7 +333,12 @@ impl World {
         if chain.is_empty() {
             return;
         }
-        if result.is_err() && !hard {
+        let fails = match result {
+            Ok(_) => false,
+            Err(libc::ECANCELED) => true,
+            Err(_) => !work::fails_quietly(record.entry.op),
+        };
+        if fails && !hard {
             for entry in chain {
                 self.complete(ring, entry, Err(libc::ECANCELED), 0);
             }

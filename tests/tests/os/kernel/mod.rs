@@ -9,6 +9,7 @@ use super::world::World;
 
 mod epoll;
 mod uring;
+mod work;
 
 /// What a case saw.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +24,8 @@ impl Log {
 /// A case.
 type Case = fn(&mut Log, &World);
 
-const CASES: &[(&str, &[(&str, Case)])] = &[("epoll", epoll::CASES), ("uring", uring::CASES)];
+const CASES: &[(&str, &[(&str, Case)])] =
+    &[("epoll", epoll::CASES), ("uring", uring::CASES), ("uring", work::CASES)];
 
 fn run(case: Case, world: &World) -> Log {
     let mut log = Log::default();

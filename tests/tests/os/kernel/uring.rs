@@ -36,9 +36,9 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("refusals", refusals),
 ];
 
-struct Ring(IoUring);
+pub(super) struct Ring(IoUring);
 
-fn ring(submissions: u32, completions: u32) -> Ring {
+pub(super) fn ring(submissions: u32, completions: u32) -> Ring {
     let ring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
@@ -50,7 +50,7 @@ fn ring(submissions: u32, completions: u32) -> Ring {
 }
 
 impl Ring {
-    fn push(&mut self, entry: Entry, data: u64) {
+    pub(super) fn push(&mut self, entry: Entry, data: u64) {
         // SAFETY: what an entry points to lives until the end of its case.
         unsafe { self.0.submission().push(&entry.user_data(data)) }.expect("room");
     }
@@ -69,14 +69,14 @@ impl Ring {
     }
 
     /// Submits what was pushed and brings in what there is.
-    fn go(&mut self) -> Vec<(u64, i32, u32)> {
+    pub(super) fn go(&mut self) -> Vec<(u64, i32, u32)> {
         let staged = self.0.submission().len() as u32;
         self.enter(staged, 0, true).expect("an enter");
         self.got()
     }
 
     /// Waits for so many.
-    fn wait(&mut self, least: u32) -> Vec<(u64, i32, u32)> {
+    pub(super) fn wait(&mut self, least: u32) -> Vec<(u64, i32, u32)> {
         let staged = self.0.submission().len() as u32;
         while self.0.completion().len() < least as usize {
             let staged = if self.0.submission().is_empty() { 0 } else { staged };
@@ -99,7 +99,7 @@ impl Ring {
     }
 }
 
-fn at(fd: &OwnedFd) -> Fd {
+pub(super) fn at(fd: &OwnedFd) -> Fd {
     Fd(fd.as_raw_fd())
 }
 
@@ -319,7 +319,7 @@ fn the_end_of_a_multishot_receive(log: &mut Log, _: &World) {
     log.line(format_args!("{ends:?}"));
 }
 
-fn cancel(data: u64) -> Entry {
+pub(super) fn cancel(data: u64) -> Entry {
     opcode::AsyncCancel::new(data).build()
 }
 
