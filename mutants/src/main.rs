@@ -61,7 +61,7 @@ struct Args {
     #[arg(long)]
     keep: bool,
     /// Add the results in these state files, of other shards, and write the table.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
     merge: Vec<PathBuf>,
     /// Where the copy, its build and the state are [default: target/mutants].
     #[arg(long, value_name = "DIR")]

@@ -48,6 +48,12 @@ impl State {
 
     /// Adds the results of another file, of another shard.
     pub(crate) fn merge(&mut self, path: &Path) -> Result<(), String> {
+        if !path.is_file() {
+            return Err(format!(
+                "{}: there is no such file; a shard writes it next to its copy of the tree",
+                path.display()
+            ));
+        }
         let other = Self::load(path, self.tree, true)?;
         let old = self.cells.len();
         self.cells.extend(other.cells);

@@ -37,8 +37,9 @@ pub(crate) fn table(mutants: &[Mutant], state: &State, strategies: &[String]) ->
     let rows =
         (1..=ROWS).filter(|row| bugs.iter().any(|mutant| mutant.row() == Some(*row) && killed(&mutant)));
     let budgets = bugs.iter().flat_map(|mutant| state.cells_of(mutant).map(|cell| cell.budget as u64));
-    let (least, most) =
-        budgets.fold((u64::MAX, 0), |(least, most), budget| (least.min(budget), most.max(budget)));
+    let budgets: std::collections::BTreeSet<u64> = budgets.collect();
+    let span = |end: Option<&u64>| end.copied().unwrap_or(0);
+    let (least, most) = (span(budgets.first()), span(budgets.last()));
     let _ = writeln!(
         out,
         "{} of {} mutants killed by the simulator; {} of the {ROWS} rows; {} of {} controls survive.\n\

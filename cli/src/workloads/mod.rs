@@ -13,6 +13,7 @@ use pirn::time::Instant;
 
 mod accepts;
 mod blocking;
+mod burst;
 mod callers;
 mod cancel;
 mod coroutines;
@@ -252,6 +253,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &callers::WORKLOAD,
     &sets::WORKLOAD,
     &hog::WORKLOAD,
+    &burst::WORKLOAD,
     &stuck::WORKLOAD,
     &streams::WORKLOAD,
     &accepts::WORKLOAD,
