@@ -111,11 +111,17 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
 unsafe extern "C" fn fcntl(fd: c_int, what: c_int, argument: usize) -> c_int {
     match on(fd) {
         Some(executor) => call(executor, |world| {
-            world.open_file_of(fd)?;
+            let file = world.open_file_of(fd)?;
+            let blocks = &mut world.file_at(file).blocks;
             match what {
                 libc::F_GETFD => Ok(libc::FD_CLOEXEC as usize),
+                libc::F_GETFL if *blocks => Ok(libc::O_RDWR as usize),
                 libc::F_GETFL => Ok((libc::O_RDWR | libc::O_NONBLOCK) as usize),
-                libc::F_SETFD | libc::F_SETFL => Ok(0),
+                libc::F_SETFD => Ok(0),
+                libc::F_SETFL => {
+                    *blocks = argument & libc::O_NONBLOCK as usize == 0;
+                    Ok(0)
+                }
                 libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => world.duplicate(fd).map(|fd| fd as usize),
                 _ => Err(libc::EINVAL),
             }
