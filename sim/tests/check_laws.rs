@@ -341,3 +341,21 @@ fn l12_what_is_cancelled_ends() {
     aborted().fall_asleep(0).park(0, u64::MAX).idle().breaks("L12", "nobody is on the way to end it");
     aborted().wake(OUTSIDE, 1).enqueue(OUTSIDE, 1, Place::Injector, u32::from(u16::MAX)).idle().holds();
 }
+
+/// A peer leaves a long task in the LIFO slot of a worker that is about to sleep, and gives it a token after that.
+#[test]
+fn l2_a_task_that_a_peer_left_comes_with_a_token() {
+    let left = |given: bool| {
+        let mut s = Script::new(2);
+        s.spawn(on(0), 1).push_ring(0, 1).pop_ring(0, 1);
+        s.ghost(on(0), Ghost::Passed { task: 1 }).enqueue(on(0), 1, Place::Lifo, 1);
+        s.fall_asleep(1).park(1, u64::MAX);
+        if given {
+            s.give(on(0), 1, true, false).unparked(1, true);
+        }
+        s.idle();
+        s
+    };
+    left(true).holds();
+    left(false).breaks("L2", "has a task in its LIFO slot");
+}

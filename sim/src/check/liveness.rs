@@ -52,7 +52,7 @@ impl Checker {
         self.awake(worker, "searches")?;
         self.out_of_main(worker);
         let Some(seat) = self.workers.get(worker) else { return Ok(()) };
-        if seat.ring != 0 || seat.lifo != 0 {
+        if seat.ring != 0 || seat.own_lifo() != 0 {
             let (ring, lifo) = (seat.ring, seat.lifo);
             let what = format!(
                 "worker {worker} searches with {} in its ring and {lifo} in its LIFO slot: own work comes first",
@@ -126,6 +126,9 @@ impl Checker {
                     "L5",
                     "has an op that its driver had no room for and that it has not submitted",
                 );
+            }
+            if seat.lifo != 0 {
+                return asleep("L2", "has a task in its LIFO slot");
             }
             if seat.inbox != 0 {
                 return asleep("L1", &format!("has {} in its inbox", counted(seat.inbox, "task")));

@@ -48,7 +48,7 @@ impl Checker {
         }
         match place {
             // A long task, left for a peer to run next.
-            Place::Lifo if flags & PASSED != 0 => {}
+            Place::Lifo if flags & PASSED != 0 => self.workers.change(worker, |seat| seat.lifo_left = true),
             Place::Ring | Place::Lifo => {
                 self.sits(thread, worker, "pushes").map_err(|violation| {
                     Violation { invariant: "S9", name: "owner pushes", ..violation }.task(task)
@@ -79,6 +79,7 @@ impl Checker {
                 let now = self.now;
                 self.workers.change(worker, |seat| {
                     add(&mut seat.lifo);
+                    seat.lifo_left &= by > 0;
                     seat.lifo_since = now;
                 });
             }

@@ -120,7 +120,7 @@ impl Checker {
                 Violation::new("S10", format!("worker {worker} joined the sleepers twice")).worker(worker)
             );
         }
-        if seat.ring != 0 || seat.lifo != 0 {
+        if seat.ring != 0 || seat.own_lifo() != 0 {
             let (ring, lifo) = (seat.ring, seat.lifo);
             return Err(Violation::new(
                 "L2",
@@ -264,7 +264,7 @@ impl Checker {
                 format!("with {} streams that hold staged writes: they leave before a park", seat.staged),
             );
         }
-        if seat.ring != 0 || seat.lifo != 0 {
+        if seat.ring != 0 || seat.own_lifo() != 0 {
             let (ring, lifo) = (seat.ring, seat.lifo);
             return parks(
                 "L2",

@@ -60,6 +60,8 @@ pub(super) struct Worker {
     pub(super) left: bool,
     /// When its LIFO slot was filled.
     pub(super) lifo_since: u64,
+    /// A peer filled it: its worker sees that with the token that follows.
+    pub(super) lifo_left: bool,
     /// Its group, and whether that one's workers take from each other's rings.
     pub(super) group: u32,
     pub(super) steals: bool,
@@ -92,6 +94,7 @@ impl Default for Worker {
             cleaned: 0,
             left: false,
             lifo_since: 0,
+            lifo_left: false,
             group: 0,
             steals: true,
         }
@@ -99,6 +102,11 @@ impl Default for Worker {
 }
 
 impl Worker {
+    /// Tasks in its LIFO slot that it knows of.
+    pub(super) fn own_lifo(&self) -> u32 {
+        if self.lifo_left { 0 } else { self.lifo }
+    }
+
     /// Work in its ring that only others can be expected to take soon.
     pub(super) fn stranded(&self) -> bool {
         self.steals && self.ring != 0 && !self.kept && (self.polling != 0 || self.main || self.joined)
