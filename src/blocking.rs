@@ -11,6 +11,7 @@ use core::task::{Context as TaskContext, Poll};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::observe::BlockingMetrics;
 use crate::os::{ThreadHandle, ThreadSpec};
 use crate::sched::{self, Shared};
 use crate::sync::{Condvar, Debt, Mutex, debt};
@@ -35,6 +36,8 @@ struct State {
     /// Threads that wait for work.
     idle: usize,
     started: u64,
+    /// Calls that were begun.
+    calls: u64,
     closed: bool,
     handles: Vec<Box<dyn ThreadHandle>>,
 }
@@ -56,6 +59,17 @@ impl Blocking {
         Self { state: Mutex::new(State::default()), work: Condvar::new(), ended: Condvar::new() }
     }
 
+    /// How it is doing.
+    pub(crate) fn metrics(&self) -> BlockingMetrics {
+        let state = self.state.lock();
+        BlockingMetrics {
+            threads: state.threads,
+            idle: state.idle,
+            queued: state.queue.len(),
+            calls: state.calls,
+        }
+    }
+
     /// Queues a call and sees to it that a thread will take it.
     pub(crate) fn spawn<F, T>(shared: &Arc<Shared>, call: F, at: &'static Location<'static>) -> JoinHandle<T>
     where
@@ -67,7 +81,8 @@ impl Blocking {
         // SAFETY: the handle's reference of a task that yields `T`.
         let handle = unsafe { JoinHandle::new(header) };
         debt(Debt::Push, 1);
-        sched::emit(Event::Spawn { task: id, pinned: false, worker: OUTSIDE });
+        let site = shared.site((at, core::any::type_name::<F>()));
+        sched::emit(Event::Spawn { task: id, pinned: false, worker: OUTSIDE, site });
         shared.blocking.push(shared, task);
         handle
     }
@@ -116,6 +131,7 @@ impl Blocking {
         let mut state = self.state.lock();
         loop {
             if let Some(task) = state.queue.pop_front() {
+                state.calls += 1;
                 sched::emit(Event::Dequeue {
                     task: task.id(),
                     place: Place::Blocking,

@@ -9,7 +9,8 @@ pub use pirn_macros::{main, test};
 pub use self::drained::{Drained, DrainedHook, drained};
 pub use self::graph::spawn_after;
 pub use self::group::{Group, GroupSpec, Hop, HopError, Topology, UnknownGroup, hop};
-pub use self::runtime::{Backend, Builder, Handle, Metrics, Runtime, ShutdownError, WorkerMetrics};
+pub use self::observe::{Metrics, WorkerMetrics};
+pub use self::runtime::{Backend, Builder, Handle, Runtime, ShutdownError};
 pub use self::spawn::{spawn, spawn_blocking, spawn_local, yield_now};
 
 mod blocking;
@@ -21,6 +22,7 @@ pub mod graph;
 mod group;
 mod io;
 pub mod net;
+pub mod observe;
 pub mod os;
 pub mod process;
 pub(crate) mod queue;

@@ -5,12 +5,15 @@ use core::future::Future;
 use core::panic::Location;
 use core::time::Duration;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::blocking::Blocking;
 use crate::group::Topology;
+use crate::observe::{Dump, Listener, Metrics, SlowPoll, SlowPolls, TaskInfo};
 use crate::os::Os;
 use crate::sched::{self, Config, Shared};
+use crate::signal::SignalKind;
 use crate::task::JoinHandle;
 use crate::trace::{DecodeError, Event};
 
@@ -43,6 +46,7 @@ pub struct Builder {
     topology: Option<Topology>,
     backend: Backend,
     os: Option<Arc<dyn Os>>,
+    dump_on_signal: Option<(SignalKind, PathBuf)>,
 }
 
 impl Default for Builder {
@@ -54,7 +58,14 @@ impl Default for Builder {
 impl Builder {
     /// All defaults.
     pub fn new() -> Self {
-        Self { config: Config::new(), workers: None, topology: None, backend: Backend::Auto, os: None }
+        Self {
+            config: Config::new(),
+            workers: None,
+            topology: None,
+            backend: Backend::Auto,
+            os: None,
+            dump_on_signal: None,
+        }
     }
 
     /// Seats, 1 to 4095. Seat 0 belongs to whoever is inside `block_on`; each other one has a thread. Default: the CPUs this process may use.
@@ -123,9 +134,50 @@ impl Builder {
         self
     }
 
-    /// Events each worker remembers for [`Handle::recorded`], 16 bytes each; 0 is off. Default: 0.
+    /// The flight recorder: so many events, rounded up to a power of two, each worker remembers for [`Handle::dump`], at most 2^26, 16 bytes
+    /// each. A busy worker makes about ten a poll. It reads the clock once or twice a poll. 0 is off. Default: 0.
     pub fn recorder(mut self, events: usize) -> Self {
         self.config.recorder = events;
+        self
+    }
+
+    /// Measures how long polls take, how long tasks wait for them and how long workers are parked, for [`Metrics`], and since
+    /// when each task is in its state. It reads the clock once or twice a poll and once a wake. Default: false.
+    pub fn timing(mut self, on: bool) -> Self {
+        self.config.timing = on;
+        self
+    }
+
+    /// Reports polls that take longer than this, for they hold up all that is on their worker: one line on standard error for each
+    /// place that spawned such a task, at its first slow poll; [`Metrics`] counts all of them. It reads the clock once or twice a poll.
+    /// 10 ms is sensible for a server. Default: off.
+    pub fn slow_poll(mut self, threshold: Duration) -> Self {
+        self.config.slow_poll = Some(SlowPolls::told_once(threshold));
+        self
+    }
+
+    /// The same, with a handler in place of the line. It is called for every slow poll, on the worker and after the poll, so it should
+    /// be quick. A panic in it is contained.
+    pub fn on_slow_poll(
+        mut self,
+        threshold: Duration,
+        handler: impl Fn(&SlowPoll) + Send + Sync + 'static,
+    ) -> Self {
+        self.config.slow_poll = Some(SlowPolls { threshold, handler: Arc::new(handler) });
+        self
+    }
+
+    /// Writes a [`Dump`] into this folder when a task or main future panics, at the first panic of the runtime only, and says so on
+    /// standard error. The panic itself goes its way. Default: off.
+    pub fn dump_on_panic(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.dump_on_panic = Some(folder.into());
+        self
+    }
+
+    /// Writes a [`Dump`] into this folder each time the process gets the signal, and says so on standard error. It costs a thread and a
+    /// driver, so that it works when every worker is stuck. SIGUSR1 is a usual choice; the signal's default action ends. Default: off.
+    pub fn dump_on_signal(mut self, kind: SignalKind, folder: impl Into<PathBuf>) -> Self {
+        self.dump_on_signal = Some((kind, folder.into()));
         self
     }
 
@@ -208,8 +260,11 @@ impl Builder {
             }
             shared => shared?,
         };
-        let runtime = Runtime { handle: Handle { shared }, live: true };
+        let mut runtime = Runtime { handle: Handle { shared }, live: true, listener: None };
         sched::start_threads(&runtime.handle.shared)?;
+        if let Some((kind, folder)) = self.dump_on_signal {
+            runtime.listener = Some(crate::observe::listen(&runtime.handle.shared, kind, folder)?);
+        }
         Ok(runtime)
     }
 }
@@ -230,10 +285,21 @@ impl fmt::Debug for Builder {
 ///
 /// Tasks run while its worker threads (all seats but the first) or a [`block_on`](Self::block_on) are there to run them.
 /// A runtime must not be used in a child after `fork`: its threads do not exist there.
-#[derive(Debug)]
 pub struct Runtime {
     handle: Handle,
     live: bool,
+    /// Of `dump_on_signal`; it ends with the runtime.
+    listener: Option<Listener>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listens = self.listener.is_some();
+        f.debug_struct("Runtime")
+            .field("handle", &self.handle)
+            .field("dump_on_signal", &listens)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
@@ -248,6 +314,11 @@ impl Runtime {
     /// Options first.
     pub fn builder() -> Builder {
         Builder::new()
+    }
+
+    /// Counters and times: see [`observe`](crate::observe).
+    pub fn metrics(&self) -> Metrics {
+        self.handle.metrics()
     }
 
     /// A handle for other threads and for tasks.
@@ -376,31 +447,33 @@ impl Handle {
         sched::enter_handle(&self.shared, f)
     }
 
-    /// Counters of every worker.
+    /// Counters and times: see [`observe`](crate::observe).
     pub fn metrics(&self) -> Metrics {
-        let worker = |seat: &sched::Seat| WorkerMetrics {
-            polls: seat.pulse.stats.polls.get(),
-            tasks_spawned: seat.pulse.stats.tasks.get(),
-            tasks_finished: seat.pulse.stats.finished.get(),
-            steals: seat.pulse.stats.steals.get(),
-            tasks_stolen: seat.pulse.stats.stolen.get(),
-            parks: seat.pulse.stats.parks.get(),
-            looks: seat.pulse.stats.looks.get(),
-            takeovers: seat.pulse.stats.takeovers.get(),
-            ring_len: seat.ring.len(),
-            ops_in_flight: seat.ops.in_flight(),
-            timers_armed: seat.armed.get() as usize,
-            #[cfg(feature = "coro")]
-            coroutines: seat.coroutines.live.get() as usize,
-            #[cfg(feature = "coro")]
-            coroutines_most: seat.coroutines.most.get() as usize,
-            #[cfg(feature = "coro")]
-            stacks: seat.coroutines.stacks.get() as usize,
-            #[cfg(feature = "coro")]
-            stack_mappings: seat.coroutines.slabs.get() as usize,
-        };
-        let workers = self.shared.seats.iter().map(worker).collect();
-        Metrics { workers, injector_len: self.shared.groups.iter().map(|group| group.injector.len()).sum() }
+        crate::observe::collect(&self.shared)
+    }
+
+    /// All tasks that were polled and are not over, by their numbers: what each is doing and waits for. Workers that are inside a poll
+    /// are not waited for. Tasks that have not been polled yet wait in queues whose lengths [`metrics`](Self::metrics) tells;
+    /// blocking calls are not among them.
+    ///
+    /// ```
+    /// # pirn::Runtime::new()?.block_on(async {
+    /// let nap = pirn::spawn(pirn::time::sleep(std::time::Duration::from_secs(60)));
+    /// pirn::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// let tasks = pirn::Handle::current().tasks();
+    /// assert_eq!(tasks[0].id, nap.id());
+    /// assert!(tasks[0].waits[0].starts_with("for a timer in 59."), "{}", tasks[0]);
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        crate::observe::collect_tasks(&self.shared)
+    }
+
+    /// Takes a dump: all tasks, what each worker does, and its last events if [`Builder::recorder`] is on. Nothing is stopped for it,
+    /// and nobody who is stuck is waited for.
+    pub fn dump(&self, reason: &str) -> Dump {
+        crate::observe::take(&self.shared, reason)
     }
 
     /// The last events of each worker, oldest first, if [`Builder::recorder`] is on.
@@ -422,54 +495,4 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Handle({} workers on {})", self.shared.workers(), self.shared.os.name())
     }
-}
-
-/// Counters of a runtime, read without stopping it.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// One entry a worker.
-    pub workers: Vec<WorkerMetrics>,
-    /// Tasks that wait in the injector.
-    pub injector_len: usize,
-}
-
-/// Counters of one worker since the start.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct WorkerMetrics {
-    /// Polls of tasks and main futures, the drop of a finished one included.
-    pub polls: u64,
-    /// Tasks spawned from this worker.
-    pub tasks_spawned: u64,
-    /// Tasks that finished here.
-    pub tasks_finished: u64,
-    /// Successful steals.
-    pub steals: u64,
-    /// Tasks moved by them.
-    pub tasks_stolen: u64,
-    /// Parks in the driver.
-    pub parks: u64,
-    /// Looks at a driver, own or taken over.
-    pub looks: u64,
-    /// Takeovers of a busy peer.
-    pub takeovers: u64,
-    /// Tasks in its ring now.
-    pub ring_len: usize,
-    /// Ops in flight now that were submitted here.
-    pub ops_in_flight: usize,
-    /// Timers armed on its wheel now.
-    pub timers_armed: usize,
-    /// Coroutines that started here and have not ended.
-    #[cfg(feature = "coro")]
-    pub coroutines: usize,
-    /// The most of them at a time.
-    #[cfg(feature = "coro")]
-    pub coroutines_most: usize,
-    /// Stacks of coroutines here, idle ones included.
-    #[cfg(feature = "coro")]
-    pub stacks: usize,
-    /// Mappings of memory that these lie in.
-    #[cfg(feature = "coro")]
-    pub stack_mappings: usize,
 }

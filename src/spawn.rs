@@ -25,7 +25,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    with_current(|shared| sched::spawn(shared, future, Where::Here, Location::caller()))
+    let at = Location::caller();
+    with_current(|shared| sched::spawn(shared, future, Where::Here, at))
 }
 
 /// Spawns a task that need not be `Send` on the current worker, where it stays. One of the main future's worker waits
@@ -54,7 +55,8 @@ where
         on_worker,
         "spawn_local: there is no worker on this thread; call it inside a task or the main future of block_on"
     );
-    with_current(|shared| sched::spawn(shared, future, Where::Pinned, Location::caller()))
+    let at = Location::caller();
+    with_current(|shared| sched::spawn(shared, future, Where::Pinned, at))
 }
 
 /// Runs a call that blocks (file systems, DNS, heavy computing) on a thread of its own, so that the workers go on.

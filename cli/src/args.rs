@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Merge(Merge),
     /// Run a recorded trace again (any difference is an error) and walk through it.
     Replay(Replay),
+    /// Make a page, or a file for Perfetto, of a flight-recorder dump or a trace.
+    View(View),
     /// Say what this machine offers and what Pirn will use.
     Doctor,
 }
@@ -63,6 +65,9 @@ pub(crate) struct Run {
     /// The first seed of the simulated part.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Half way through the live run, have each host write a flight-recorder dump into this folder, for `pirn view`.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dump: Option<PathBuf>,
     /// Where the live server listens (port 0: any free one).
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
@@ -178,6 +183,22 @@ pub(crate) struct Replay {
     /// The seed with which `--prefix` goes on.
     #[arg(long, value_name = "S", default_value_t = 0, requires = "prefix")]
     pub(crate) seed: u64,
+}
+
+/// `pirn view`.
+#[derive(Args)]
+pub(crate) struct View {
+    /// A dump that a runtime wrote, or a trace that `explore`, `run` or a test wrote.
+    pub(crate) file: PathBuf,
+    /// Where the page is written [default: the file's name with the ending html, or json for Perfetto].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write trace-event JSON for ui.perfetto.dev instead of a page.
+    #[arg(long)]
+    pub(crate) perfetto: bool,
+    /// For a trace of older code: take each recorded choice where it is on offer.
+    #[arg(long)]
+    pub(crate) guided: bool,
 }
 
 /// A workload, by name.

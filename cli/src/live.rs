@@ -1,6 +1,7 @@
 //! Runs a workload live: each host is a thread with a runtime of its own, all in this process.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use pirn_sim::Layout;
 
 use crate::failure::Failure;
 use crate::workloads::{Host, Report, Setting, Workload};
+
+/// Events that each worker remembers for a dump.
+const EVENTS: usize = 16_384;
 
 /// What a host did, and what it cost.
 pub(crate) struct Ran {
@@ -51,6 +55,7 @@ pub(crate) fn run(
     workload: &'static Workload,
     setting: &Arc<Setting>,
     workers: (Option<usize>, Layout),
+    dump: Option<&Path>,
     os: &Arc<dyn Os>,
     mut tick: impl FnMut(Duration),
 ) -> Result<Vec<Ran>, Failure> {
@@ -60,10 +65,10 @@ pub(crate) fn run(
         // One after another: the threads that appear while a runtime is built are its own.
         let (built, wait) = channel::<()>();
         let workers = if number == 0 { workers } else { (Some(1), Layout::Stealing) };
-        let (setting, os) = (setting.clone(), os.clone());
+        let (setting, os, dump) = (setting.clone(), os.clone(), dump.map(Path::to_owned));
         let thread = std::thread::Builder::new()
             .name(host.name.to_owned())
-            .spawn(move || run_host(host, setting, workers, os, || drop(built)))
+            .spawn(move || run_host(host, setting, workers, dump, os, || drop(built)))
             .map_err(|error| Failure::input(format!("no thread for the {}: {error}", host.name)))?;
         let _ = wait.recv();
         threads.push((host, thread));
@@ -114,13 +119,18 @@ fn run_host(
     host: &Host,
     setting: Arc<Setting>,
     workers: (Option<usize>, Layout),
+    dump: Option<PathBuf>,
     os: Arc<dyn Os>,
     built: impl FnOnce(),
 ) -> Result<Ran, Failure> {
     let before = cpu::threads();
     let (workers, layout) = workers;
     let topology = layout.topology(workers.unwrap_or_else(|| os.parallelism()));
-    let runtime = pirn::Builder::new().os(os).topology(topology).build().map_err(|error| {
+    let mut builder = pirn::Builder::new().os(os).topology(topology);
+    if dump.is_some() {
+        builder = builder.recorder(EVENTS).timing(true);
+    }
+    let runtime = builder.build().map_err(|error| {
         Failure::input(format!("the runtime of the {} can't be built: {error}", host.name))
     })?;
     let mut threads = cpu::threads();
@@ -131,6 +141,7 @@ fn run_host(
     let by_group = || groups.iter().map(|(threads, _)| cpu::used(threads)).collect::<Vec<_>>();
     let (started, used, used_by_group) = (Instant::now(), cpu::used(&threads), by_group());
     built();
+    let dumped = dump.map(|folder| dump_half_way(host.name, runtime.handle(), setting.span / 2, folder));
     let mut result = runtime.block_on((host.main)(setting));
     if let Ok(Report { after, .. }) = &mut result
         && let Some(after) = after.take()
@@ -145,6 +156,10 @@ fn run_host(
         busy: (now - before).as_secs_f64() / elapsed.as_secs_f64().max(1e-9) / group.workers() as f64,
     };
     let groups = groups.iter().zip(by_group().into_iter().zip(used_by_group)).map(share).collect();
+    if let Some(dumped) = dumped {
+        let path = dumped.join().map_err(|_| Failure::input("the thread that writes the dump panicked"))?;
+        println!("  dump of the {}: {}", host.name, path.map_err(Failure::input)?.display());
+    }
     let report = result.map_err(|message| Failure::input(format!("the {} failed: {message}", host.name)))?;
     runtime.shutdown_timeout(Duration::from_secs(5)).map_err(|error| {
         Failure::Violation(format!("the runtime of the {} did not shut down: {error}", host.name))
@@ -161,4 +176,17 @@ fn of_group(group: &pirn::Group, threads: &BTreeSet<i32>) -> BTreeSet<i32> {
         own.insert(cpu::this_thread());
     }
     own
+}
+
+/// Writes a dump of the runtime after a while.
+fn dump_half_way(
+    name: &'static str,
+    runtime: pirn::Handle,
+    wait: Duration,
+    folder: PathBuf,
+) -> std::thread::JoinHandle<std::io::Result<PathBuf>> {
+    std::thread::spawn(move || {
+        std::thread::sleep(wait);
+        runtime.dump(&format!("{name} half way through its run")).save_in(folder)
+    })
 }

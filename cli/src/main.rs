@@ -21,6 +21,7 @@ mod show;
 mod summary;
 mod tell;
 mod verify;
+mod view;
 mod workloads;
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Explore(args) => explore::explore(args),
         Command::Merge(args) => summary::merge(args),
         Command::Replay(args) => replay::replay(args),
+        Command::View(args) => view::view(args),
         Command::Doctor => doctor::doctor(),
     };
     match result {

@@ -62,7 +62,8 @@ fn live(args: &args::Run, backend: Backend) -> Result<String, Failure> {
     println!("live on {}: {}, {}, {workers}", os.name(), workload.name, describe(workload, setting.size));
     let bar = show::bar((args.seconds * 1e3) as u64, "live", "{elapsed} of {msg}");
     bar.set_message(format!("{} s", args.seconds));
-    let ran = live::run(workload, &setting, (args.workers, args.topology), &os, |elapsed| {
+    let dump = args.dump.as_deref();
+    let ran = live::run(workload, &setting, (args.workers, args.topology), dump, &os, |elapsed| {
         bar.set_position((elapsed.as_millis() as u64).min(bar.length().unwrap_or(0)));
     });
     bar.finish_and_clear();

@@ -62,6 +62,7 @@ pub use self::options::{Datagrams, Network, Preempt, Sizes, Tso};
 pub use self::plan::Shard;
 pub use self::replay::{Fit, Mismatch, ReplayError};
 pub use self::report::{Outcome, Verdict};
+pub use self::rerun::Walk;
 pub use self::shrink::{Measure, Shrink, Shrunk};
 pub use self::simulation::{Returned, Simulation};
 pub use self::story::{Line, Story, Turn};

@@ -13,6 +13,20 @@ use crate::simulation::{Simulation, lease};
 use crate::thread::Lease;
 use crate::trace::{Summary, Trace};
 
+/// What [`Simulation::walk`] brings.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Walk {
+    /// How the run ended, or what differs first.
+    pub outcome: Result<Outcome, ReplayError>,
+    /// How much of a guided replay fitted.
+    pub fit: Option<Fit>,
+    /// What the threads did.
+    pub steps: Vec<Step>,
+    /// The host and the name of each thread, by its number.
+    pub threads: Vec<(String, String)>,
+}
+
 impl Simulation {
     /// Replays a trace strictly: any difference is an error that names the first thing that differs.
     pub fn replay(&self, trace: &Trace) -> Result<Outcome, ReplayError> {
@@ -24,6 +38,31 @@ impl Simulation {
         let lease = lease();
         let outcome = self.replay_on(&lease, trace, Some(Log::default()));
         (outcome, lease.executor().world().log.take().unwrap_or_default().steps.into())
+    }
+
+    /// A replay for a viewer: its steps (the last million at most) and the threads that made them. `guided`: as
+    /// [`replay_guided`](Self::replay_guided), else strictly, up to the first step that differs.
+    pub fn walk(&self, trace: &Trace, guided: bool) -> Result<Walk, ReplayError> {
+        let lease = lease();
+        let (outcome, fit) = if guided {
+            self.fits(trace, false)?;
+            let (options, source) = (trace.header.options.clone(), Follow::guided(trace.choices.clone()));
+            lease.executor().beat.seed(trace.seed());
+            self.execute_from(&lease, options, Source::Follow(source), Some(Log::default()));
+            let fit = match &lease.executor().world().source {
+                Source::Follow(follow) => Some(follow.fit()),
+                Source::Draw(_) => None,
+            };
+            (Ok(self.outcome(&lease, trace.seed())), fit)
+        } else {
+            (self.replay_on(&lease, trace, Some(Log::default())), None)
+        };
+        let world = lease.executor().world();
+        let host = |number: u32| world.hosts.get(number as usize).map_or("", |host| host.name.as_str());
+        let threads =
+            world.threads.iter().map(|thread| (host(thread.host).to_owned(), thread.name.clone())).collect();
+        let steps = world.log.take().unwrap_or_default().steps.into();
+        Ok(Walk { outcome, fit, steps, threads })
     }
 
     /// The state after event number `event` of a strict replay (at the end if there are fewer): who runs, who waits for what,

@@ -69,7 +69,7 @@ fn s2_the_end_of_a_runtime_leaves_nobody() {
 #[test]
 fn s2_unknown_tasks() {
     let mut s = Script::new(1);
-    let spawn = Event::Spawn { task: 1, pinned: false, worker: 0 };
+    let spawn = Event::Spawn { task: 1, pinned: false, worker: 0, site: 0 };
     s.event(on(0), spawn).event(on(0), spawn).breaks("S2", "spawned twice");
     let mut s = Script::new(1);
     s.event(on(0), Event::PollStart { task: 9, worker: 0 }).breaks("S2", "never spawned");

@@ -13,7 +13,7 @@
 //! `model/src/models/ops.rs` checks the slots in every interleaving: submit, complete, poll, drop, re-use.
 
 pub(crate) use self::context::context;
-pub(crate) use self::ops::{Detached, Ops, Polled, Renewed};
+pub(crate) use self::ops::{Awaits, Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{
     InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget, step_aside,
 };

@@ -20,6 +20,19 @@ pub(crate) struct Ops {
     table: Mutex<Table>,
 }
 
+/// What an op waits for, for dumps, with its descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// Something else.
+    #[default]
+    Unknown,
+    Accept(i32),
+    Connect(i32),
+    Read(i32),
+    Write(i32),
+    File,
+}
+
 /// What an owner that goes away finds.
 #[derive(Debug)]
 #[must_use = "an op that is still in flight may have to be cancelled"]
@@ -63,6 +76,7 @@ struct Table {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
+    awaits: Awaits,
     state: State,
 }
 
@@ -132,14 +146,15 @@ impl Ops {
     }
 
     /// A fresh slot for an op that is about to be submitted. `true`: no other op was in flight.
-    pub(crate) fn open(&self) -> (Token, bool) {
+    pub(crate) fn open(&self, awaits: Awaits) -> (Token, bool) {
         let mut table = self.table.lock();
         let index = table.free.pop().unwrap_or_else(|| {
-            table.slots.push(Slot { generation: 0, state: State::Free });
+            table.slots.push(Slot { generation: 0, awaits, state: State::Free });
             (table.slots.len() - 1) as u32
         });
         let slot = &mut table.slots[index as usize];
         let token = Token::new(self.worker, index, slot.generation);
+        slot.awaits = awaits;
         slot.state = State::Waiting(None);
         (token, self.one_more())
     }
@@ -277,6 +292,15 @@ impl Ops {
     /// How many ops wait for their completion; exact when nothing moves.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.get() as usize
+    }
+
+    /// Those that a task waits for, and whom they wake. Under the lock.
+    pub(crate) fn each_wait(&self, mut f: impl FnMut(Awaits, &Waker)) {
+        for slot in &self.table.lock().slots {
+            if let State::Waiting(Some(waker)) = &slot.state {
+                f(slot.awaits, waker);
+            }
+        }
     }
 
     /// The tokens of those that somebody waits for, for shutdown.

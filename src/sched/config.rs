@@ -1,7 +1,10 @@
 //! The numbers of a runtime, each with the reason for its default.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::observe::SlowPolls;
 
 /// One group: see `group::GroupSpec`, whose methods set these.
 #[derive(Clone, Debug)]
@@ -20,6 +23,9 @@ impl GroupConfig {
         (!self.cpus.is_empty()).then(|| self.cpus[at % self.cpus.len()])
     }
 }
+
+/// Events of a worker at most: 1 GiB.
+const MOST_EVENTS: usize = 1 << 26;
 
 /// See `runtime::Builder`, whose methods set these.
 #[derive(Clone, Debug)]
@@ -42,6 +48,12 @@ pub(crate) struct Config {
     pub(crate) blocking_keep_alive: Duration,
     /// Events a worker remembers; 0: none.
     pub(crate) recorder: usize,
+    /// Whether times of polls and waits are measured.
+    pub(crate) timing: bool,
+    /// Where the first panic of a task leaves a dump.
+    pub(crate) dump_on_panic: Option<PathBuf>,
+    /// Which polls are too long, and what is done about them.
+    pub(crate) slow_poll: Option<SlowPolls>,
     /// 250 µs: a task that computes holds up its worker's I/O for half a millisecond at most, and an idle worker's looks
     /// cost one or two percent of its CPU.
     pub(crate) watch_interval: Duration,
@@ -73,6 +85,9 @@ impl Config {
             blocking_threads: 512,
             blocking_keep_alive: Duration::from_secs(10),
             recorder: 0,
+            timing: false,
+            dump_on_panic: None,
+            slow_poll: None,
             watch_interval: Duration::from_micros(250),
             share_delay: Duration::from_micros(500),
             turn_limit: Duration::from_micros(100),
@@ -81,6 +96,11 @@ impl Config {
             #[cfg(feature = "coro")]
             stacks: crate::coro::Config::new(),
         }
+    }
+
+    /// Whether the clock is read around polls.
+    pub(crate) fn clocked(&self) -> bool {
+        self.timing || self.recorder > 0 || self.slow_poll.is_some()
     }
 
     /// Refuses what cannot work, with the option's name and what would.
@@ -119,6 +139,12 @@ impl Config {
         }
         if self.blocking_threads == 0 {
             return refuse("blocking_threads(0): spawn_blocking needs at least 1 thread".into());
+        }
+        if self.recorder > MOST_EVENTS {
+            return refuse(format!(
+                "recorder({}): a worker remembers at most {MOST_EVENTS} events, of 16 bytes each",
+                self.recorder
+            ));
         }
         if self.watch_interval.is_zero() {
             return refuse("watch_interval(0): use at least a nanosecond; about 250 µs is sensible".into());

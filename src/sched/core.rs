@@ -8,17 +8,17 @@ use std::sync::{Arc, Weak};
 use super::share::Offer;
 use super::submit::Remote;
 use crate::io::Staged;
+use crate::observe::Seen;
 use crate::os::{Completion, Submit};
 use crate::queue::Owner;
 use crate::sync;
-use crate::task::{OwnedList, Pool, Task};
+use crate::task::{Pool, Task};
 use crate::trace::{Event, Recorder};
 
 /// The private half of a seat. Every access is short: no borrow of a cell here is held over user code.
 pub(crate) struct Core {
     pub(crate) ring: Owner<Task>,
     pub(crate) submit: RefCell<Box<dyn Submit>>,
-    pub(crate) owned: RefCell<OwnedList>,
     /// Ops from elsewhere that the driver had no room for, before those in the seat's `remote`.
     pub(crate) stalled: RefCell<VecDeque<Remote>>,
     /// In the last step of a shutdown: the ops that were cancelled in it.
@@ -69,6 +69,16 @@ pub(crate) struct Core {
     pub(crate) completions: Cell<Vec<Completion>>,
     pub(crate) fired: Cell<super::look::Fired>,
     pub(crate) recorder: Option<Arc<Recorder>>,
+    /// The clock is read around polls: see `measure`.
+    pub(crate) clocked: bool,
+    /// The last reading (ns), if nothing took time since; else 0.
+    pub(crate) now: Cell<u64>,
+    /// Numbers of places that spawn, for the recorder.
+    pub(crate) sites: RefCell<Seen>,
+    /// When the last park began (ns), if the clock is read.
+    pub(crate) parked_at: Cell<u64>,
+    /// The last park was ended by a token.
+    pub(crate) woken: Cell<bool>,
 }
 
 impl Core {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Wake;
 
 use super::context::{Context, with_context};
+use super::measure::Polled;
 use super::shared::Shared;
 use super::worker::{Main, Worker};
 use crate::sync::{AtomicBool, Condvar, Ghost, Mutex, Ordering, fence, ghost};
@@ -140,7 +141,12 @@ impl<F: Future> Main for MainFuture<'_, '_, F> {
         worker.before_work();
         worker.core.emit(Event::MainPoll { worker: 0, guest: false });
         let mut cx = TaskContext::from_waker(self.waker);
-        match worker.in_poll(|| self.future.as_mut().poll(&mut cx)) {
+        worker.seat.pulse.task.set(0);
+        let whose = Polled::Main(core::any::type_name::<F>());
+        let start = worker.poll_starts(whose);
+        let polled = worker.in_poll(|| self.future.as_mut().poll(&mut cx));
+        worker.poll_ended(start, whose);
+        match polled {
             Poll::Ready(output) => {
                 self.output = Some(output);
                 true
@@ -169,6 +175,9 @@ impl Drop for Leave<'_, '_> {
         if !self.before.is_empty() {
             // It could run there before.
             let _ = shared.os.run_on(&self.before);
+        }
+        if std::thread::panicking() {
+            shared.dump_panic(|| "panic of a main future".to_owned());
         }
         worker.cx.in_poll.set(false);
         if worker.seat.pulse.beat.get() % 2 == 1 {

@@ -80,8 +80,10 @@ impl Worker<'_> {
     pub(crate) fn reap(&self, seat: u32, wait: Wait) -> Vec<Completion> {
         let mut found = self.core.completions.take();
         debug_assert!(found.is_empty());
+        self.before_step();
         // SAFETY: the caller holds the hold word; the borrow ends with the call.
         let outcome = unsafe { self.shared.seat(seat).reap() }.poll(wait, &mut found);
+        self.after_step();
         self.seat.pulse.stats.looks.add(1);
         self.core.emit(Event::Reap { worker: seat as u16, by: self.number, completions: found.len() as u64 });
         if let Err(error) = outcome {
@@ -93,6 +95,9 @@ impl Worker<'_> {
 
     /// Hands completions to their ops and wakes who waits.
     pub(crate) fn dispatch(&self, mut found: Vec<Completion>) {
+        if !found.is_empty() {
+            self.core.now.set(0);
+        }
         for completion in found.drain(..) {
             let table = &self.shared.seat(completion.token.worker()).ops;
             if let Some(waker) = table.complete(completion) {

@@ -44,6 +44,7 @@ mod entry;
 mod group;
 mod long;
 mod look;
+mod measure;
 mod park;
 mod schedule;
 mod search;

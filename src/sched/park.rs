@@ -10,6 +10,9 @@ use crate::trace::Event;
 impl Worker<'_> {
     /// Nothing to run: sleep until there may be. Steps as in `sleep/README.md`.
     pub(crate) fn park(&self) {
+        if self.core.woken.replace(false) && self.core.fresh.get() {
+            self.seat.pulse.stats.wasted.add(1);
+        }
         #[cfg(feature = "coro")]
         self.core.stacks.trim();
         // The ring is empty.
@@ -71,6 +74,7 @@ impl Worker<'_> {
         };
         if asleep {
             seat.pulse.stats.parks.add(1);
+            self.core.parked_at.set(self.before_step());
             ghost(|| Ghost::ParkBegin { worker: number, deadline });
             self.core.emit(Event::Park { worker: number as u16, deadline });
         }
@@ -79,6 +83,7 @@ impl Worker<'_> {
             let token = self.group.sleep.park_end(number);
             ghost(|| Ghost::ParkEnd { worker: number });
             self.core.emit(Event::Unparked { worker: number as u16, token });
+            self.note_parked(token);
         }
         // Relaxed: a late token for a timer that is about to be seen does no harm.
         seat.parked_until.store(0, Ordering::Relaxed);

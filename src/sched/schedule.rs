@@ -8,6 +8,7 @@ use super::context::{Context, emit, with_context};
 use super::core::Core;
 use super::shared::{Seat, Shared};
 use crate::group::HopError;
+use crate::observe::Origin;
 use crate::sync::{Debt, Ghost, Ordering, debt, ghost};
 use crate::task::state::Start;
 use crate::task::{JoinHandle, Kind, Task};
@@ -66,7 +67,9 @@ where
         // SAFETY: the handle's reference of a task that yields this future's output.
         let handle = unsafe { JoinHandle::new(header) };
         debt(Debt::Push, 1);
-        emit(Event::Spawn { task: id, pinned, worker: seat.map_or(OUTSIDE, |seat| seat as u16) });
+        shared.note_scheduled(&task);
+        let site = shared.site((at, core::any::type_name::<F>()));
+        emit(Event::Spawn { task: id, pinned, worker: seat.map_or(OUTSIDE, |seat| seat as u16), site });
         match (core, seat) {
             (Some(core), Some(seat)) => {
                 shared.seat(seat).pulse.stats.tasks.add(1);
@@ -93,6 +96,7 @@ where
 pub(crate) fn schedule(task: Task) {
     // SAFETY: a scheduled task is not complete.
     let shared = unsafe { task.shared() };
+    shared.note_scheduled(&task);
     match task.header().kind() {
         Kind::Pinned(seat) => shared.keep(|shared| shared.push_inbox(seat, task)),
         Kind::Blocking => unreachable!("blocking work is never pending, so never woken"),
@@ -160,6 +164,25 @@ impl Shared {
     fn keep(&self, f: impl FnOnce(&Self)) {
         let keep = self.this.upgrade().expect("a runtime with a task that is not complete is alive");
         f(&keep);
+    }
+
+    /// The number of a place that spawns, if a recorder asks for it.
+    pub(crate) fn site(&self, origin: Origin) -> u32 {
+        if self.config.recorder == 0 {
+            return 0;
+        }
+        with_context(|cx| match cx.and_then(|cx| self.here(Some(cx))) {
+            Some((core, _)) => self.sites.number(origin, Some(&mut core.sites.borrow_mut())),
+            None => self.sites.number(origin, None),
+        })
+    }
+
+    /// For the time that a task waits for its poll.
+    #[inline]
+    fn note_scheduled(&self, task: &Task) {
+        if self.config.timing {
+            task.header().set_since(self.os.now().as_nanos());
+        }
     }
 
     /// A fresh task number.

@@ -18,6 +18,9 @@ impl Worker<'_> {
             }
             self.core.searching.set(true);
         }
+        self.seat.pulse.stats.searches.add(1);
+        self.before_step();
+        self.core.now.set(0);
         self.core.emit(Event::Search { worker: self.number as u16 });
         let workers = if self.group.config.steals { self.group.len() } else { 0 };
         let start = self.core.random() as u32 % self.group.len();

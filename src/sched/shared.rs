@@ -15,10 +15,11 @@ use super::shutdown::Exit;
 use super::submit::Remote;
 use crate::blocking::Blocking;
 use crate::io::Ops;
+use crate::observe::{Measures, Seen, Sites};
 use crate::os::{DriverConfig, Os, Reap, Unpark};
 use crate::queue::{Inbox, Injector, LifoSlot, Ring, ring};
 use crate::sync::{Apart, AtomicBool, AtomicU32, AtomicU64, Counter, Mutex, Ordering, UnsafeCell};
-use crate::task::{OwnedList, Pool, Task};
+use crate::task::{Owned, Pool, Task};
 use crate::timer::{Wheel, WheelConfig};
 use crate::trace::{Event, Recorder};
 
@@ -32,6 +33,10 @@ pub(crate) struct Shared {
     pub(crate) io_seats: Box<[u32]>,
     /// Task numbers are handed out in blocks of this word.
     pub(crate) ids: Apart<AtomicU64>,
+    /// Places that spawn, numbered for the recorder.
+    pub(crate) sites: Sites,
+    /// The first panic was dumped, or is being.
+    pub(crate) panic_dumped: AtomicBool,
     /// Spreads what comes from outside over the seats.
     pub(crate) spread: Apart<AtomicU32>,
     pub(crate) seat_zero: Apart<Mutex<SeatZero>>,
@@ -67,6 +72,8 @@ pub(crate) struct Seat {
     pub(crate) inbox: Inbox<Task>,
     /// Complete tasks of this seat's owned list that finished elsewhere: the list's references come home.
     pub(crate) retired: Inbox<Task>,
+    /// Tasks that were polled here first and are not over. Others take it for a dump only.
+    pub(crate) owned: Owned,
     /// Ops and cancels from threads that are not on this seat.
     pub(crate) remote: Injector<Remote>,
     /// Who holds the Reap half: see `look`.
@@ -86,6 +93,8 @@ pub(crate) struct Seat {
     #[cfg(feature = "coro")]
     pub(crate) coroutines: Arc<crate::coro::Usage>,
     pub(crate) recorder: Option<Arc<Recorder>>,
+    /// What its worker measures, if the clock is read.
+    pub(crate) measures: Option<Box<Measures>>,
     core: UnsafeCell<Core>,
 }
 
@@ -96,6 +105,8 @@ pub(crate) struct Pulse {
     pub(crate) beat: Counter,
     /// The beat of the last poll that a watcher found overdue; written by watchers.
     pub(crate) overdue: Counter,
+    /// The task that is, or was last, polled; 0: a main future.
+    pub(crate) task: Counter,
     /// Commits, so the number of the turn.
     pub(crate) turns: Counter,
     pub(crate) stats: Stats,
@@ -112,6 +123,11 @@ pub(crate) struct Stats {
     pub(crate) takeovers: Counter,
     pub(crate) tasks: Counter,
     pub(crate) finished: Counter,
+    pub(crate) panicked: Counter,
+    pub(crate) searches: Counter,
+    /// Parks that a token ended, and those of them that found nothing to poll.
+    pub(crate) wakes: Counter,
+    pub(crate) wasted: Counter,
 }
 
 // SAFETY: `core` is touched by the thread on the seat only (`Seat::core`), `reap` by the holder of the hold word only
@@ -128,7 +144,6 @@ impl Seat {
         let core = Core {
             ring: owner,
             submit: driver.submit.into(),
-            owned: OwnedList::default().into(),
             stalled: VecDeque::new().into(),
             look_at: 0.into(),
             pool: Pool::default(),
@@ -156,6 +171,11 @@ impl Seat {
             completions: Vec::new().into(),
             fired: Vec::new().into(),
             recorder: recorder.clone(),
+            clocked: config.clocked(),
+            now: 0.into(),
+            sites: Seen::new().into(),
+            parked_at: 0.into(),
+            woken: false.into(),
         };
         Ok(Self {
             group,
@@ -166,6 +186,7 @@ impl Seat {
             inbox: Inbox::new(),
             retired: Inbox::new(),
             remote: Injector::new(),
+            owned: Owned::default(),
             hold: AtomicU32::new(super::look::FREE),
             reap: UnsafeCell::new(driver.reap),
             wheel: Mutex::new(Wheel::new(WheelConfig::default(), os.now().as_nanos())),
@@ -178,6 +199,7 @@ impl Seat {
             #[cfg(feature = "coro")]
             coroutines,
             recorder,
+            measures: config.clocked().then(Box::default),
             core: UnsafeCell::new(core),
         })
     }
@@ -232,6 +254,8 @@ impl Shared {
             io_seats,
             ids: Apart::new(AtomicU64::new(1)),
             spread: Apart::new(AtomicU32::new(0)),
+            sites: Sites::default(),
+            panic_dumped: AtomicBool::new(false),
             seat_zero: Apart::new(Mutex::new(SeatZero::default())),
             seat_zero_taken: AtomicBool::new(false),
             exit: Exit::new(),

@@ -185,13 +185,13 @@ impl Worker<'_> {
             found(Place::Injector, task);
         }
         loop {
-            let idle = core.owned.borrow().seize_one();
+            let idle = seat.owned.with(|owned| owned.seize_one());
             let Some(task) = idle else { break };
             dirty = true;
             self.end_task(task, foreign);
         }
         shared.withdraw_offer(core, number);
-        dirty || core.owned.borrow().len() > 0
+        dirty || seat.owned.with(|owned| owned.len()) > 0
     }
 
     /// Cancels a task that was started or seized. `foreign`: the seat's pinned ones belong to a thread that did not come back for

@@ -9,7 +9,7 @@ use super::context::{Context, with_context};
 use super::core::Core;
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::io::{InFlight, Ops, Polled, Port, Renewed, Staged, Started, Turn, Wakers};
+use crate::io::{Awaits, InFlight, Ops, Polled, Port, Renewed, Staged, Started, Turn, Wakers};
 use crate::os::{Completion, Fd, Interest, Op, Os, Submitted, Token, Yielded};
 use crate::sync::{Ghost, ghost};
 use crate::task;
@@ -22,6 +22,18 @@ pub(crate) enum Remote {
     Cancel(Token),
 }
 
+/// For dumps.
+fn awaits(op: &Op) -> Awaits {
+    match op {
+        Op::Accept { fd } => Awaits::Accept(fd.raw()),
+        Op::Connect { fd, .. } => Awaits::Connect(fd.raw()),
+        Op::Recv { fd, .. } | Op::Ready { fd, interest: Interest::Read } => Awaits::Read(fd.raw()),
+        Op::Send { fd, .. } | Op::Ready { fd, interest: Interest::Write } => Awaits::Write(fd.raw()),
+        Op::File(_) => Awaits::File,
+        Op::Settle { .. } => Awaits::Unknown,
+    }
+}
+
 impl Port for Shared {
     fn os(&self) -> &Arc<dyn Os> {
         &self.os
@@ -32,10 +44,13 @@ impl Port for Shared {
             return Started::Done(refused());
         }
         with_context(|cx| match self.io_here(cx) {
-            Some((core, seat)) => self.start_here(core, seat, op, self.seat(seat).ops.open()),
+            Some((core, seat)) => {
+                let slot = self.seat(seat).ops.open(awaits(&op));
+                self.start_here(core, seat, op, slot)
+            }
             None => {
                 let seat = self.pick_seat();
-                let (token, _) = self.seat(seat).ops.open();
+                let (token, _) = self.seat(seat).ops.open(awaits(&op));
                 self.send_op(seat, token, op)
             }
         })
@@ -82,7 +97,7 @@ impl Port for Shared {
                 let renewed = slot.is_some();
                 let started = match here {
                     Some((core, seat)) => {
-                        let slot = slot.unwrap_or_else(|| self.seat(seat).ops.open());
+                        let slot = slot.unwrap_or_else(|| self.seat(seat).ops.open(awaits(&op)));
                         self.start_here(core, seat, op, slot)
                     }
                     None => self.start(op),

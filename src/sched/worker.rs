@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::core::Core;
 use super::group::Group;
+use super::measure::Polled as Whose;
 use super::shared::{Seat, Shared};
 use crate::queue::Link;
 use crate::sync::{Debt, Ordering, debt};
@@ -128,14 +129,19 @@ impl<'a> Worker<'a> {
     }
 
     /// Unlinks tasks of the owned list that were completed elsewhere.
+    #[inline]
     pub(crate) fn drain_retired(&self) {
         // SAFETY: this is the thread on the seat (`Worker`).
         while let Some(task) = unsafe { self.seat.retired.pop() } {
-            let listed = self.core.owned.borrow_mut().remove(&task);
-            // One reference under two names: the list's, which came home through `retired`.
-            listed.kept();
-            task.release();
+            self.unlist_retired(task);
         }
+    }
+
+    fn unlist_retired(&self, task: Task) {
+        let listed = self.seat.owned.with(|owned| owned.remove(&task));
+        // One reference under two names: the list's, which came home through `retired`.
+        listed.kept();
+        task.release();
     }
 
     fn taken(&self, task: Task, place: Place) -> Task {
@@ -217,6 +223,8 @@ impl<'a> Worker<'a> {
             Start::Poll => {}
         }
         debt(Debt::Push, -1);
+        self.seat.pulse.task.set(id);
+        let start = self.poll_starts(Whose::Task(&task));
         core.emit(Event::PollStart { task: id, worker });
         self.cx.task.set(task.header());
         if task.settle(self.number) {
@@ -224,11 +232,10 @@ impl<'a> Worker<'a> {
         }
         let polled = self.in_poll(|| task.poll());
         self.cx.task.set(core::ptr::null());
+        self.poll_ended(start, Whose::Task(&task));
         if polled == Polled::Pending {
             self.note_length(&task);
-            if task.list().is_none() {
-                core.owned.borrow_mut().insert(task.enlist(self.number));
-            }
+            self.list(&task);
             match task.rest() {
                 Rest::Idle => {
                     core.emit(Event::PollEnd { task: id, end: PollEnd::Pending, worker });
@@ -251,8 +258,28 @@ impl<'a> Worker<'a> {
             }
             return;
         }
+        if polled == Polled::Panicked {
+            self.seat.pulse.stats.panicked.add(1);
+            self.shared.dump_panic(|| {
+                let header = task.header();
+                format!("panic of task {id} ({}), spawned at {}", header.name(), header.spawned_at())
+            });
+        }
         core.emit(Event::FutureDrop { task: id, worker });
         self.finish(task, if polled == Polled::Ready { PollEnd::Ready } else { PollEnd::Panicked });
+    }
+
+    /// Has the task, which the caller runs, enter the owned list of this seat unless it is in one.
+    #[inline]
+    pub(crate) fn list(&self, task: &Task) {
+        if task.list().is_none() {
+            self.list_new(task);
+        }
+    }
+
+    fn list_new(&self, task: &Task) {
+        let listed = task.enlist(self.number);
+        self.seat.owned.with(|owned| owned.insert(listed));
     }
 
     /// Runs user code of a task: wakes go to the LIFO slot, pushes look for sleepers, the beat says so.
@@ -291,7 +318,7 @@ impl<'a> Worker<'a> {
         match task.list() {
             None => {}
             Some(seat) if seat == self.number => {
-                let listed = self.core.owned.borrow_mut().remove(task);
+                let listed = self.seat.owned.with(|owned| owned.remove(task));
                 listed.release();
             }
             Some(seat) => {

@@ -149,7 +149,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
             f,
             "JoinHandle({}, {}, spawned at {})",
             self.id(),
-            header.state.describe(),
+            header.state.phase().name(),
             header.spawned_at()
         )
     }

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `state` | anybody, by its transitions |
 //! | `link` | who holds the container reference, while the task is in a container |
-//! | `list`, `cold.owned` | who runs the task (to enter a list); the seat that owns the list |
+//! | `list`, `cold.owned` | `list`: who runs the task; `cold.owned`: who has the list it is in (`Owned::with`) |
 //! | `join_waker` | see `state` |
 //! | `stage` | who runs the task; after COMPLETE the handle, or the completer if there is no handle |
 //! | `home` | who runs the task for the first time writes it; later anybody |
+//! | `cold.since` | who has set SCHEDULED and not pushed it yet, who runs it; anybody reads it |
 //! | the rest | anybody; never written after the spawn |
 //!
 //! Invariants, cited by SAFETY comments:
@@ -20,7 +21,7 @@
 pub use self::error::JoinError;
 pub use self::join::{AbortHandle, JoinHandle};
 pub use self::local::{LocalKey, NoValue, Scope};
-pub(crate) use self::owned::OwnedList;
+pub(crate) use self::owned::Owned;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
 pub use self::set::JoinSet;

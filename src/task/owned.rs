@@ -1,4 +1,5 @@
-//! The tasks that a seat owns: an intrusive list that only the thread on the seat touches, so a spawn takes no lock.
+//! The tasks that a seat owns: an intrusive list behind a word that only dumps take besides the thread on the seat, so it is
+//! nearly always free and at home in that thread's cache. A spawn takes no lock.
 //!
 //! A task enters the list of the seat that polls it first, when that poll ends pending: one that finishes in its
 //! first poll never does. It leaves when it completes: unlinked by its own seat, or sent there through the seat's
@@ -8,12 +9,39 @@ use core::ptr::NonNull;
 
 use super::raw::{Header, Task, cold};
 use crate::queue::Link;
+use crate::sync::{AtomicBool, Ordering, UnsafeCell, spin_loop};
 
 /// The links of one task.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     previous: Option<NonNull<Header>>,
     next: Option<NonNull<Header>>,
+}
+
+/// The list of a seat, and the word that says that somebody is at it.
+#[derive(Debug, Default)]
+pub(crate) struct Owned {
+    busy: AtomicBool,
+    list: UnsafeCell<OwnedList>,
+}
+
+// SAFETY: `with` gives the list to one thread at a time; the list itself may be touched by several in turn (below).
+unsafe impl Sync for Owned {}
+
+impl Owned {
+    /// Runs `f`, which runs no foreign code and does not panic, with the list. Who else wants it spins meanwhile.
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut OwnedList) -> R) -> R {
+        // Acquire: pairs with the store below, the list is as the last one left it.
+        while self.busy.swap(true, Ordering::Acquire) {
+            spin_loop();
+        }
+        // SAFETY: `busy` was false and is this thread's now.
+        let answer = self.list.with_mut(|list| f(unsafe { &mut *list }));
+        // Release: pairs with the swap above.
+        self.busy.store(false, Ordering::Release);
+        answer
+    }
 }
 
 /// The list; it holds a reference to each task in it.
@@ -23,8 +51,8 @@ pub(crate) struct OwnedList {
     len: usize,
 }
 
-// SAFETY: it moves between threads only with its seat, and is touched by the thread on the seat only; pinned tasks
-// are walked and cancelled on their home thread (invariant 4).
+// SAFETY: it stands in an `Owned`; other threads than the one on its seat read headers only (`each`), and pinned tasks
+// are cancelled on their home thread (invariant 4).
 unsafe impl Send for OwnedList {}
 
 impl OwnedList {
@@ -62,6 +90,16 @@ impl OwnedList {
         Task::from_header(header)
     }
 
+    /// Walks the list. What the headers say may change meanwhile; none of them is freed.
+    pub(crate) fn each(&self, mut f: impl FnMut(&Header)) {
+        let mut at = self.first;
+        while let Some(header) = at {
+            // SAFETY: the list holds a reference, and the caller has the list to itself.
+            f(unsafe { header.as_ref() });
+            at = links(header, |links| links.next);
+        }
+    }
+
     /// One idle task of the list, seized for cancelling; None if none is idle.
     pub(crate) fn seize_one(&self) -> Option<Task> {
         let mut at = self.first;
@@ -78,6 +116,6 @@ impl OwnedList {
 fn links<R>(header: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
     // SAFETY: the list holds a reference, so the cell is alive.
     let cold = unsafe { cold(header).as_ref() };
-    // SAFETY: only the thread on the list's seat comes here (module doc); `f` runs no foreign code.
+    // SAFETY: the caller has the list to itself (`Owned`); `f` runs no foreign code.
     cold.owned.with_mut(|links| f(unsafe { &mut *links }))
 }

@@ -11,11 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::owned::Links;
 use super::pool::{self, Pool};
-use super::state::{Abort, Rest, Start, State, Wake};
+use super::state::{Abort, Phase, Rest, Start, State, Wake};
 use super::{Id, JoinError, waker};
 use crate::queue::Link;
 use crate::sched::Shared;
-use crate::sync::{Ghost, Hint, UnsafeCell, ghost};
+use crate::sync::{Counter, Ghost, Hint, UnsafeCell, ghost};
 
 /// Where a task may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ const NO_LIST: u32 = u32::MAX;
 pub(super) struct Cold {
     pub(super) owned: UnsafeCell<Links>,
     spawned_at: &'static Location<'static>,
+    /// Since when (ns) it is scheduled, running or idle; 0: nobody asks.
+    since: Counter,
 }
 
 impl Header {
@@ -100,6 +102,28 @@ impl Header {
         self.home.set(self.home.get() | SETTLING);
     }
 
+    /// What it is doing, some time ago.
+    pub(crate) fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// The name of its future's type.
+    pub(crate) fn name(&self) -> &'static str {
+        (self.vtable.name)()
+    }
+
+    /// When it was last scheduled, started or came to rest (ns); 0 if nobody notes it.
+    pub(crate) fn since(&self) -> u64 {
+        // SAFETY: a header in use is that of a live cell.
+        unsafe { cold(NonNull::from(self)).as_ref() }.since.get()
+    }
+
+    /// Notes that. For who has set SCHEDULED, or runs it.
+    pub(crate) fn set_since(&self, now: u64) {
+        // SAFETY: a header in use is that of a live cell.
+        unsafe { cold(NonNull::from(self)).as_ref() }.since.set(now);
+    }
+
     /// Where it was spawned.
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
         // SAFETY: a header in use is that of a live cell.
@@ -127,6 +151,8 @@ pub(super) struct Vtable {
     drop_cell: unsafe fn(NonNull<Header>),
     layout: Layout,
     cold_offset: usize,
+    /// The future's type.
+    name: fn() -> &'static str,
 }
 
 /// How a poll ended.
@@ -161,6 +187,7 @@ impl<F: Future> Functions<F> {
         drop_cell: drop_cell::<F>,
         layout: Layout::new::<Cell<F>>(),
         cold_offset: core::mem::offset_of!(Cell<F>, cold),
+        name: core::any::type_name::<F>,
     };
 }
 
@@ -332,7 +359,7 @@ impl Task {
                 join_waker: UnsafeCell::new(None),
             },
             stage: UnsafeCell::new(Stage::Future(future)),
-            cold: Cold { owned: UnsafeCell::new(Links::default()), spawned_at },
+            cold: Cold { owned: UnsafeCell::new(Links::default()), spawned_at, since: Counter::new(0) },
         };
         let block = pool::allocate(pool, Layout::new::<Cell<F>>()).cast::<Cell<F>>();
         // SAFETY: the block is fresh and of the cell's layout.

@@ -100,6 +100,29 @@ pub(crate) struct Detached {
     pub(crate) drop_waker: bool,
 }
 
+/// Where in its life a task is, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Idle,
+    Scheduled,
+    Running,
+    Cancelled,
+    Complete,
+}
+
+impl Phase {
+    /// Its name in output.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Cancelled => "cancelled",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 impl State {
     /// A new task: scheduled, with a handle; one reference for the container, one for the handle.
     pub(crate) fn new() -> Self {
@@ -275,15 +298,15 @@ impl State {
         before < 2 * REF
     }
 
-    /// The bits, for dumps.
-    pub(crate) fn describe(&self) -> &'static str {
+    /// The bits some time ago, for dumps.
+    pub(crate) fn phase(&self) -> Phase {
         let now = self.0.load(Ordering::Relaxed);
         match (now & COMPLETE != 0, now & RUNNING != 0, now & SCHEDULED != 0, now & CANCELLED != 0) {
-            (true, ..) => "complete",
-            (_, true, ..) => "running",
-            (_, _, true, _) => "scheduled",
-            (_, _, _, true) => "cancelled",
-            _ => "idle",
+            (true, ..) => Phase::Complete,
+            (_, true, ..) => Phase::Running,
+            (_, _, true, _) => Phase::Scheduled,
+            (_, _, _, true) => Phase::Cancelled,
+            _ => Phase::Idle,
         }
     }
 }

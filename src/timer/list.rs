@@ -52,6 +52,15 @@ impl<T> Slab<T> {
         self.armed
     }
 
+    /// All armed entries: deadline, value.
+    pub(super) fn each(&self, mut f: impl FnMut(u64, &T)) {
+        for entry in &self.entries {
+            if let Some(value) = &entry.value {
+                f(entry.deadline, value);
+            }
+        }
+    }
+
     pub(super) fn entry(&self, index: u32) -> &Entry<T> {
         &self.entries[index as usize]
     }

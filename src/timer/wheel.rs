@@ -181,6 +181,11 @@ impl<T> Wheel<T> {
         next
     }
 
+    /// All armed timers with their deadlines, in no order.
+    pub(crate) fn each(&self, f: impl FnMut(u64, &T)) {
+        self.slab.each(f);
+    }
+
     /// Disarms all timers and returns them, in no order.
     pub(crate) fn drain(&mut self) -> Vec<(Key, T)> {
         let mut all = Vec::with_capacity(self.len());

@@ -130,8 +130,9 @@ macro_rules! events {
 events! {
     /// The clock was read: all that follows on this worker happened at or after it.
     Clock = 1 { now: wide u64 }
-    /// A task exists now; `pinned`: it may run on this worker only. It is scheduled from birth.
-    Spawn = 2 { task: wide u64, pinned: small bool, worker: mid u16 }
+    /// A task exists now; `pinned`: it may run on this worker only. It is scheduled from birth. `site`: where it was spawned, a number
+    /// of the dump's table, or 0.
+    Spawn = 2 { task: wide u64, pinned: small bool, worker: mid u16, site: id u32 }
     /// A scheduled task was put into a container; `worker` owns that container (for the injector: the pusher, or `u16::MAX`).
     Enqueue = 3 { task: wide u64, place: small Place, worker: mid u16 }
     /// A task was taken out of a container by the calling worker (`by` worker; `worker` owns the container).

@@ -12,10 +12,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Remembers the last `capacity` events (at least 1), 16 bytes each.
+    /// Remembers the last `capacity` events (rounded up to a power of two), 16 bytes each.
     pub fn new(capacity: usize) -> Self {
         let slot = || [Counter::new(0), Counter::new(0)];
-        Self { slots: (0..capacity.max(1)).map(|_| slot()).collect(), next: Counter::new(0) }
+        Self { slots: (0..capacity.next_power_of_two()).map(|_| slot()).collect(), next: Counter::new(0) }
     }
 
     /// Remembers an event; for the one writing thread.
@@ -23,7 +23,8 @@ impl Recorder {
     pub fn push(&self, event: &Event) {
         let at = self.next.get();
         let [first, second] = event.encode();
-        let slot = &self.slots[(at % self.slots.len() as u64) as usize];
+        // A power of two: a mask, and no check of bounds.
+        let slot = &self.slots[at as usize & (self.slots.len() - 1)];
         slot[0].set(first);
         slot[1].set(second);
         self.next.set(at + 1);
@@ -31,12 +32,24 @@ impl Recorder {
 
     /// The remembered events, oldest first.
     pub fn dump(&self) -> Vec<Result<Event, DecodeError>> {
+        self.words().into_iter().map(Event::decode).collect()
+    }
+
+    /// The same in binary form.
+    pub fn words(&self) -> Vec<[u64; WORDS]> {
         let len = self.slots.len() as u64;
         let end = self.next.get();
+        let from = end.saturating_sub(len);
         let read = |at: u64| {
             let slot = &self.slots[(at % len) as usize];
-            Event::decode([slot[0].get(), slot[1].get()])
+            [slot[0].get(), slot[1].get()]
         };
-        (end.saturating_sub(len)..end).map(read).collect()
+        let mut words: Vec<_> = (from..end).map(read).collect();
+        // What was written over meanwhile, and the one that is being written now.
+        let lost = (self.next.get() + 1).saturating_sub(len).saturating_sub(from);
+        if self.next.get() != end {
+            words.drain(..(lost as usize).min(words.len()));
+        }
+        words
     }
 }

@@ -9,6 +9,7 @@ mod fs;
 mod graph;
 mod lifecycle;
 mod net;
+mod observe;
 mod os;
 mod process;
 mod readme;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::explore;
-use crate::ops::{Ops, Polled};
+use crate::ops::{Awaits, Ops, Polled};
 use crate::os::{Completion, Token};
 use crate::sync::{AtomicU32, Ordering, UnsafeCell, spin_loop};
 
@@ -50,7 +50,7 @@ impl Seat {
 fn owner_against_takeover() {
     explore(None, || {
         let ops = Ops::new(0);
-        let tokens = [ops.open().0, ops.open().0];
+        let tokens = [ops.open(Awaits::Unknown).0, ops.open(Awaits::Unknown).0];
         let ready = UnsafeCell::new(tokens.to_vec());
         let seat = Arc::new(Seat { hold: AtomicU32::new(FREE), ready, ops });
         let peer = thread::spawn({

@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use loom::thread;
 
 use super::explore;
-use crate::ops::{Detached, Ops, Polled, Renewed};
+use crate::ops::{Awaits, Detached, Ops, Polled, Renewed};
 use crate::os::{Completion, Token};
 
 /// Counts its wakes, out of loom's sight.
@@ -55,7 +55,7 @@ fn poll_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open().0;
+        let token = ops.open(Awaits::Unknown).0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
@@ -79,14 +79,14 @@ fn drop_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open().0;
+        let token = ops.open(Awaits::Unknown).0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
         poll(&ops, token, Waker::noop());
         // Taken by that poll or not: the next op may have the slot by now.
-        let next = ops.open().0;
+        let next = ops.open(Awaits::Unknown).0;
         if next.slot() != token.slot() {
             match ops.detach(token) {
                 Detached::Done(completion) => assert_eq!(completion.token, token),
@@ -106,13 +106,13 @@ fn late_completion_against_reuse() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let token = ops.open().0;
+        let token = ops.open(Awaits::Unknown).0;
         ops.close(token);
         let late = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, token, &payload)
         });
-        let next = ops.open().0;
+        let next = ops.open(Awaits::Unknown).0;
         assert_eq!(next.slot(), token.slot());
         assert!(!poll(&ops, next, Waker::noop()), "it got the completion of the op before it");
         late.join().unwrap();
@@ -129,7 +129,7 @@ fn renewal_against_completion() {
     explore(None, || {
         let ops = Arc::new(Ops::new(0));
         let payload = Arc::new(());
-        let first = ops.open().0;
+        let first = ops.open(Awaits::Unknown).0;
         let completing = thread::spawn({
             let (ops, payload) = (ops.clone(), payload.clone());
             move || complete(&ops, first, &payload)

@@ -110,7 +110,9 @@ impl Checker {
             Event::Start { workers, ring, lifo_limit, interval } => {
                 self.start(u32::from(workers), ring, u32::from(lifo_limit), interval)?;
             }
-            Event::Spawn { task, pinned, worker } => self.spawned(thread, task, pinned, u32::from(worker))?,
+            Event::Spawn { task, pinned, worker, .. } => {
+                self.spawned(thread, task, pinned, u32::from(worker))?
+            }
             Event::Enqueue { task, place, worker } => self.enqueued(thread, task, place, seat(worker))?,
             Event::Dequeue { task, place, worker, by } => {
                 self.dequeued(thread, task, place, seat(worker), by)?

@@ -133,12 +133,12 @@ impl Script {
 
     pub(crate) fn spawn(&mut self, thread: u32, task: u64) -> &mut Self {
         self.ghost(thread, Ghost::BitSet { task }).debt(thread, Debt::Push, 1);
-        self.event(thread, Event::Spawn { task, pinned: false, worker: u16::MAX })
+        self.event(thread, Event::Spawn { task, pinned: false, worker: u16::MAX, site: 0 })
     }
 
     pub(crate) fn spawn_pinned(&mut self, worker: u32, task: u64) -> &mut Self {
         self.ghost(on(worker), Ghost::BitSet { task }).debt(on(worker), Debt::Push, 1);
-        self.event(on(worker), Event::Spawn { task, pinned: true, worker: worker as u16 })
+        self.event(on(worker), Event::Spawn { task, pinned: true, worker: worker as u16, site: 0 })
     }
 
     pub(crate) fn enqueue(&mut self, thread: u32, task: u64, place: Place, worker: u32) -> &mut Self {

@@ -27,7 +27,7 @@ use crate::support::{PATIENCE, eventually, runtime, text, with_waker, within, yi
 #[test]
 fn impossible_options_are_named() {
     type Set = fn(Builder) -> Builder;
-    let cases: [(&str, Set); 14] = [
+    let cases: [(&str, Set); 15] = [
         ("workers(0)", |b| b.workers(0)),
         ("workers(4096)", |b| b.workers(4096)),
         ("ring_capacity(0)", |b| b.ring_capacity(0)),
@@ -39,6 +39,7 @@ fn impossible_options_are_named() {
         ("poll_interval(0)", |b| b.poll_interval(0)),
         ("injector_interval(0)", |b| b.injector_interval(0)),
         ("blocking_threads(0)", |b| b.blocking_threads(0)),
+        ("recorder(67108865)", |b| b.recorder((1 << 26) + 1)),
         ("watch_interval(0)", |b| b.watch_interval(Duration::ZERO)),
         ("ring_capacity(100)", |b| b.ring_capacity(100).backend(Backend::Epoll)),
         ("workers(0)", |b| b.workers(4).workers(0)),
