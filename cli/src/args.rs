@@ -34,8 +34,59 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Make a page, or a file for Perfetto, of a flight-recorder dump or a trace.
     View(View),
+    /// Serve the files of a folder over HTTP/1.1 and HTTP/2, until SIGTERM or Ctrl-C.
+    Serve(Serve),
     /// Say what this machine offers and what Pirn will use.
     Doctor,
+}
+
+/// `pirn serve`.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// The folder.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Where to listen (port 0: any free one).
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The backend.
+    #[arg(long, value_enum, default_value_t = Machine::Auto)]
+    pub(crate) os: Machine,
+    /// Workers of the runtime [default: one a CPU].
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<usize>,
+    /// Serve over TLS: a chain of certificates and their private key, both PEM files.
+    #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
+    pub(crate) tls: Option<Vec<PathBuf>>,
+    /// Connections at a time; more wait until one ends.
+    #[arg(long, value_name = "N", default_value = "8192", value_parser = connections)]
+    pub(crate) connections: usize,
+    /// Seconds that open connections may take to end after SIGTERM or Ctrl-C.
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    pub(crate) drain: u64,
+    /// Append a line for each answer to a file; `-` is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Answer GET /metrics with counters of server and runtime, for Prometheus. Anybody who can connect can see them.
+    #[arg(long)]
+    pub(crate) metrics: bool,
+    /// Answer 404 for folders without index.html.
+    #[arg(long)]
+    pub(crate) no_listing: bool,
+    /// Serve and list names that begin with a dot, too.
+    #[arg(long)]
+    pub(crate) hidden: bool,
+}
+
+/// What a live runtime runs on.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Machine {
+    /// io_uring where it is to be had, else epoll.
+    Auto,
+    /// epoll.
+    Epoll,
+    /// io_uring.
+    Uring,
 }
 
 /// `pirn run`.
@@ -247,6 +298,15 @@ fn workers(text: &str) -> Result<usize, String> {
         Ok(n) if n <= MOST_WORKERS => Ok(n),
         Ok(_) => Err(format!("a runtime has at most {MOST_WORKERS} workers")),
         Err(_) => Err("it is no number; write for example 2".to_owned()),
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    const MOST: usize = pirn_hyper::Limits::MOST_CONNECTIONS;
+    match text.parse() {
+        Ok(n) if (1..=MOST).contains(&n) => Ok(n),
+        Ok(_) => Err(format!("a server has 1 to {MOST} connections at a time")),
+        Err(_) => Err("it is no number; write for example 1000".to_owned()),
     }
 }
 

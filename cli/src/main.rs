@@ -1,4 +1,4 @@
-//! The command `pirn`: run a workload live or simulated, explore its schedules, replay a trace, examine the machine.
+//! The command `pirn`: run a workload live or simulated, explore its schedules, replay a trace, serve files, examine the machine.
 //! Exit codes: 0 fine, 1 a violation was found, 2 bad usage or input.
 
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ mod probe;
 mod program;
 mod replay;
 mod run;
+mod serve;
 mod show;
 mod summary;
 mod tell;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => summary::merge(args),
         Command::Replay(args) => replay::replay(args),
         Command::View(args) => view::view(args),
+        Command::Serve(args) => serve::serve(args),
         Command::Doctor => doctor::doctor(),
     };
     match result {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::metadata::{Metadata, ask, metadata};
-use super::op;
 use super::options::open;
+use super::{File, op};
 use crate::io::Port;
-use crate::os::file::{Entry, FileKind, FilePath, OpenHow};
+use crate::os::file::{Entry, FileKind, FilePath, OpenHow, Target};
 use crate::os::{Fd, FileOp, Yielded};
 
 fn folder() -> OpenHow {
@@ -167,9 +167,25 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
         fd: Arc::clone(&file.fd),
         port: Arc::clone(&file.port),
         folder: Arc::from(at),
+        named: true,
         left: Vec::new(),
         ended: false,
     })
+}
+
+impl File {
+    /// Lists what is in an open folder. The place in the list is the open folder's own: one listing at a time, and another one
+    /// begins where it ended, so open the folder anew for that. The paths of the entries are their names.
+    pub fn list(&self) -> ReadDir {
+        ReadDir {
+            fd: Arc::clone(&self.fd),
+            port: Arc::clone(&self.port),
+            folder: Arc::from(Path::new("")),
+            named: false,
+            left: Vec::new(),
+            ended: false,
+        }
+    }
 }
 
 /// What is in a folder, in no particular order, without `.` and `..`. Names that come or go while it is listed may be
@@ -178,6 +194,8 @@ pub struct ReadDir {
     fd: Fd,
     port: Arc<dyn Port>,
     folder: Arc<Path>,
+    /// The folder was opened by that path.
+    named: bool,
     /// Read ahead, the next one last.
     left: Vec<Entry>,
     ended: bool,
@@ -203,15 +221,28 @@ impl ReadDir {
             self.ended = self.left.is_empty();
         }
         let entry = self.left.pop();
-        Ok(entry.map(|entry| DirEntry { folder: Arc::clone(&self.folder), entry }))
+        let base = || (Arc::clone(&self.fd), Arc::clone(&self.port));
+        Ok(entry.map(|entry| DirEntry {
+            folder: Arc::clone(&self.folder),
+            base: (!self.named).then(base),
+            entry,
+        }))
     }
 }
 
 /// One of the things in a folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DirEntry {
     folder: Arc<Path>,
+    /// The open folder, if no path is known that leads there.
+    base: Option<(Fd, Arc<dyn Port>)>,
     entry: Entry,
+}
+
+impl fmt::Debug for DirEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirEntry").field("path", &self.path()).field("kind", &self.kind()).finish()
+    }
 }
 
 impl DirEntry {
@@ -240,6 +271,10 @@ impl DirEntry {
     /// # Errors
     /// As [`symlink_metadata`](super::symlink_metadata).
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        ask(&self.path(), false).await
+        let at = self.path();
+        let Some((folder, port)) = &self.base else { return ask(&at, false).await };
+        let path = FilePath { base: Some(Arc::clone(folder)), path: op::path(&at)? };
+        let facts = op::stat(port.as_ref(), Target::Path { path, follow: false }).await;
+        facts.map(Metadata::new).map_err(|error| op::failed("look at", &at, error))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::File;
 use super::op;
-use crate::os::FileOp;
 use crate::os::file::{FilePath, OpenHow};
+use crate::os::{Fd, FileOp};
 
 /// How to open a file; like its namesake in `std`, and the same combinations are refused.
 ///
@@ -93,6 +94,19 @@ impl OpenOptions {
         open(self.checked()?, path.as_ref()).await
     }
 
+    /// Opens what a path names in a folder, and nothing outside of that folder: an absolute path, a `..` that leads above it
+    /// and a symbolic link that leads out (or is absolute) are refused, whatever is renamed meanwhile. For names that come from strangers.
+    ///
+    /// Cancel-safe, except that the file may have been made or cut.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `CrossesDevices` for a path that leads out; `Unsupported` where the kernel is older than Linux 5.6 or a
+    /// filter refuses openat2 to the process.
+    pub async fn open_beneath(&self, folder: &File, path: impl AsRef<Path>) -> io::Result<File> {
+        let how = OpenHow { beneath: true, ..self.checked()? };
+        open_at(how, Some(Arc::clone(&folder.fd)), path.as_ref()).await
+    }
+
     fn checked(&self) -> io::Result<OpenHow> {
         let how = &self.how;
         let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
@@ -111,8 +125,13 @@ impl OpenOptions {
 
 /// Opens a path in a way that was checked.
 pub(super) async fn open(how: OpenHow, at: &Path) -> io::Result<File> {
+    open_at(how, None, at).await
+}
+
+/// The same, from a folder.
+async fn open_at(how: OpenHow, base: Option<Fd>, at: &Path) -> io::Result<File> {
     let port = op::port()?;
-    let path = FilePath::from(op::path(at)?);
+    let path = FilePath { base, path: op::path(at)? };
     let appends = how.append;
     let completion = op::run(port.as_ref(), FileOp::Open { path, how }).await;
     match op::opened(completion) {

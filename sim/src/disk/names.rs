@@ -18,7 +18,9 @@ impl Disk {
         if creates && path.ends_with(b"/") && matches!(self.named(base, path)?.0.last, Last::Name(_)) {
             return Err(libc::EISDIR);
         }
-        let end = self.end(base, path, !how.no_follow && !how.create_new)?;
+        let follow = !how.no_follow && !how.create_new;
+        let end =
+            if how.beneath { self.end_beneath(base, path, follow)? } else { self.end(base, path, follow)? };
         let writes = how.write || how.append;
         let Some(inode) = end.inode else {
             return match end.last {

@@ -9,6 +9,12 @@ const LINKS: u32 = 40;
 const NAME: usize = 255;
 const PATH: usize = 4095;
 
+/// What a walk along a path has met, and may not leave.
+struct Walk {
+    links: u32,
+    within: Option<u32>,
+}
+
 /// Where a path ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
@@ -48,8 +54,12 @@ impl Last {
 impl Disk {
     /// Where a path ends. `follow`: a link there is followed.
     pub(super) fn end(&mut self, base: u32, path: &[u8], follow: bool) -> Result<End, Errno> {
-        let mut links = 0;
-        self.walk(base, path, follow, &mut links)
+        self.walk(base, path, follow, &mut Walk { links: 0, within: None })
+    }
+
+    /// The same, for a path that must not leave its base.
+    pub(super) fn end_beneath(&mut self, base: u32, path: &[u8], follow: bool) -> Result<End, Errno> {
+        self.walk(base, path, follow, &mut Walk { links: 0, within: Some(base) })
     }
 
     /// What a path names.
@@ -58,12 +68,15 @@ impl Disk {
         end.inode.ok_or(libc::ENOENT)
     }
 
-    fn walk(&mut self, base: u32, path: &[u8], follow: bool, links: &mut u32) -> Result<End, Errno> {
+    fn walk(&mut self, base: u32, path: &[u8], follow: bool, walk: &mut Walk) -> Result<End, Errno> {
         if path.is_empty() {
             return Err(libc::ENOENT);
         }
         if path.len() > PATH {
             return Err(libc::ENAMETOOLONG);
+        }
+        if path[0] == b'/' && walk.within.is_some() {
+            return Err(libc::EXDEV);
         }
         let mut folder = if path[0] == b'/' { ROOT } else { base };
         let slash = path.ends_with(b"/");
@@ -72,13 +85,13 @@ impl Disk {
             return Ok(End { folder: ROOT, last: Last::Root, inode: Some(ROOT), slash });
         };
         for part in folders {
-            let end = self.step(folder, part, true, links, false)?;
+            let end = self.step(folder, part, true, walk, false)?;
             folder = end.inode.ok_or(libc::ENOENT)?;
             if !self.is_directory(folder) {
                 return Err(libc::ENOTDIR);
             }
         }
-        let end = self.step(folder, last, follow || slash, links, slash)?;
+        let end = self.step(folder, last, follow || slash, walk, slash)?;
         if slash && end.inode.is_some_and(|inode| !self.is_directory(inode)) {
             return Err(libc::ENOTDIR);
         }
@@ -91,12 +104,13 @@ impl Disk {
         folder: u32,
         part: &[u8],
         follow: bool,
-        links: &mut u32,
+        walk: &mut Walk,
         slash: bool,
     ) -> Result<End, Errno> {
         let directory = self.directory(folder)?;
         let (last, inode) = match part {
             b"." => (Last::Dot, Some(folder)),
+            b".." if walk.within == Some(folder) => return Err(libc::EXDEV),
             b".." => (Last::Up, Some(directory.parent)),
             name if name.len() > NAME => return Err(libc::ENAMETOOLONG),
             name => (Last::Name(name.to_vec()), directory.entries.get(name).copied()),
@@ -106,11 +120,11 @@ impl Disk {
             && let Node::Symlink(target) = &self.inode(inode).node
         {
             let target = target.clone();
-            *links += 1;
-            if *links > LINKS {
+            walk.links += 1;
+            if walk.links > LINKS {
                 return Err(libc::ELOOP);
             }
-            let end = self.walk(folder, &target, true, links)?;
+            let end = self.walk(folder, &target, true, walk)?;
             return Ok(End { slash: slash || end.slash, ..end });
         }
         Ok(End { folder, last, inode, slash })

@@ -84,7 +84,7 @@ pub(super) fn write_slices(fd: RawFd, from: &[IoSlice<'_>], offset: u64, flags: 
 /// Makes the call of an op and waits for it. What the op holds besides its buffer is dropped before the return.
 pub(in crate::os) fn play(op: FileOp) -> Played {
     match op {
-        FileOp::Open { path, how } => match again(|| open(&path, &how)) {
+        FileOp::Open { path, how } => match open_again(&path, &how) {
             Ok(fd) => (Ok(0), Yielded::Opened(fd)),
             Err(error) => (Err(error), Yielded::Nothing),
         },
@@ -119,13 +119,43 @@ fn bytes(result: io::Result<Vec<u8>>) -> Played {
     }
 }
 
+/// Opens a path. The kernel gives up on a walk beneath a folder (EAGAIN) when something is renamed meanwhile.
+fn open_again(path: &FilePath, how: &OpenHow) -> io::Result<Fd> {
+    let mut left = 32;
+    loop {
+        match again(|| open(path, how)) {
+            Err(error) if how.beneath && left > 0 && error.raw_os_error() == Some(libc::EAGAIN) => left -= 1,
+            result => return result,
+        }
+    }
+}
+
 /// Opens a path.
 pub(super) fn open(path: &FilePath, how: &OpenHow) -> io::Result<Fd> {
     let (base, path) = at(path);
-    // SAFETY: `path` is a string with its end, alive in the caller.
-    let fd = check(unsafe { libc::openat(base, path, how.raw(), how.mode) })?;
+    let fd = if how.beneath {
+        let how = beneath(how);
+        // SAFETY: `path` is a string with its end, alive in the caller, and `how` has the size that is named.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_openat2, base, path, &raw const how, mem::size_of_val(&how)) };
+        check(fd as c_int)?
+    } else {
+        // SAFETY: `path` is a string with its end, alive in the caller.
+        check(unsafe { libc::openat(base, path, how.raw(), how.mode) })?
+    };
     // SAFETY: the descriptor is fresh.
     Ok(Arc::new(OpenFile::new(unsafe { owned(fd) })))
+}
+
+/// How openat2 is told to stay beneath a folder.
+pub(in crate::os) fn beneath(how: &OpenHow) -> libc::open_how {
+    // SAFETY: `open_how` is plain integers; zeros are a value.
+    let mut raw: libc::open_how = unsafe { mem::zeroed() };
+    raw.flags = u64::from(how.raw() as u32);
+    // Unlike openat, it takes no mode unless a file may be made.
+    raw.mode = if how.create || how.create_new { u64::from(how.mode & 0o7777) } else { 0 };
+    raw.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    raw
 }
 
 /// Closes a file that nobody else holds; else its last holder does. It is closed on an error too, EINTR included.

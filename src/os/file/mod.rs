@@ -201,6 +201,9 @@ pub struct OpenHow {
     pub directory: bool,
     /// A symbolic link at the end of the path is refused (ELOOP).
     pub no_follow: bool,
+    /// Nothing outside of the path's base is reached: an absolute path, a `..` above the base, and a symbolic link that leads
+    /// out or is absolute are refused (EXDEV). Linux 5.6 (openat2); ENOSYS before, or where a filter refuses the call.
+    pub beneath: bool,
     /// Permission bits of a file that is made, before the process' mask.
     pub mode: u32,
     /// Other flags of open(2), as they are.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use io_uring::{opcode, squeue, types};
 
-use crate::os::file::calls::{STAT_MASK, advice_raw, at, stat_arguments, stat_of};
+use crate::os::file::calls::{STAT_MASK, advice_raw, at, beneath, stat_arguments, stat_of};
 use crate::os::file::handle::OpenFile;
 use crate::os::file::pool::give_back;
 use crate::os::sys::owned;
@@ -29,6 +29,8 @@ pub(super) struct Job {
     op: FileOp,
     /// Where the kernel writes what is known of a file.
     facts: Option<Box<libc::statx>>,
+    /// How to open beneath a folder.
+    how: Option<Box<types::OpenHow>>,
     /// Its end was asked for.
     pub(super) cancelled: bool,
 }
@@ -45,6 +47,7 @@ pub(super) enum Finished {
 pub(super) fn code(op: &mut FileOp) -> Option<u8> {
     let small = |offset: &u64| i64::try_from(*offset).is_ok();
     match op {
+        FileOp::Open { how, .. } if how.beneath => Some(opcode::OpenAt2::CODE),
         FileOp::Open { .. } => Some(opcode::OpenAt::CODE),
         // An entry would receive from a socket, and take a huge offset for "the file's own place".
         FileOp::Read { fd, offset, .. } if OpenFile::of(fd).is_ok() && small(offset) => {
@@ -77,12 +80,19 @@ fn raw(fd: &Fd) -> types::Fd {
 
 impl Job {
     pub(super) fn new(token: Token, op: FileOp) -> Self {
-        Self { token, op, facts: None, cancelled: false }
+        Self { token, op, facts: None, how: None, cancelled: false }
     }
 
     /// The entry, for an op that has a [`code`]. It points into the job.
     pub(super) fn entry(&mut self) -> squeue::Entry {
         match &mut self.op {
+            FileOp::Open { path, how } if how.beneath => {
+                let (base, path) = at(path);
+                let raw = beneath(how);
+                let how = types::OpenHow::new().flags(raw.flags).mode(raw.mode).resolve(raw.resolve);
+                let how: *const types::OpenHow = &raw const **self.how.insert(Box::new(how));
+                opcode::OpenAt2::new(types::Fd(base), path, how).build()
+            }
             FileOp::Open { path, how } => {
                 let (base, path) = at(path);
                 opcode::OpenAt::new(types::Fd(base), path).flags(how.raw()).mode(how.mode).build()

@@ -131,6 +131,7 @@ cases! {
         renames
         hard_links
         symbolic_links
+        beneath_a_folder
         many_entries
         whole_paths
         paths_from_an_open_folder

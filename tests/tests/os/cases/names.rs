@@ -251,3 +251,47 @@ pub(crate) fn many_file_ops_at_once(world: &World) {
     }
     assert_eq!(files.list(".").len(), 100);
 }
+
+pub(crate) fn beneath_a_folder(world: &World) {
+    let mut files = world.files();
+    make_folder(&mut files, "in");
+    make_folder(&mut files, "in/d");
+    files.make("in/d/f", b"abc");
+    files.make("out", b"secret");
+    for (says, name) in [
+        ("d/f", "in/stays"),
+        ("../in/d/f", "in/leaves_and_returns"),
+        ("../out", "in/leaves"),
+        ("d/../../out", "in/leaves_later"),
+        ("/", "in/root"),
+    ] {
+        files.does(symlink(&files, says, name));
+    }
+    let base = files.open("in", OpenHow { directory: true, ..reading() });
+    let open = |files: &mut Files, name: &str, how: OpenHow| {
+        let path = FilePath { base: Some(base.clone()), path: CString::new(name).expect("no zero byte") };
+        let done = files.run(FileOp::Open { path, how: OpenHow { beneath: true, ..how } });
+        done.result.map_err(|error| error.raw_os_error().expect("the system's error"))
+    };
+    for stays in ["d/f", "./d/../d/f", "stays", "d//f", "d/.", "."] {
+        assert_eq!(open(&mut files, stays, reading()), Ok(0), "{stays}");
+    }
+    let leaves = [
+        "..",
+        "../in/d/f",
+        "d/../../out",
+        "/",
+        "leaves_and_returns",
+        "leaves",
+        "leaves_later",
+        "root",
+        "root/x",
+    ];
+    for leaves in leaves {
+        assert_eq!(open(&mut files, leaves, reading()), Err(libc::EXDEV), "{leaves}");
+    }
+    assert_eq!(open(&mut files, "d/x/../../..", reading()), Err(libc::ENOENT));
+    assert_eq!(open(&mut files, "d/new", making()), Ok(0));
+    assert_eq!(open(&mut files, "../new", making()), Err(libc::EXDEV));
+    assert_eq!(names(&mut files, "in/d"), ["f", "new"]);
+}

@@ -1,0 +1,116 @@
+//! Limits on what clients take: time, connections. Every one of them is met while another client is served.
+
+use std::time::Duration;
+
+use pirn::time::{sleep, timeout};
+use pirn_hyper::Limits;
+
+use crate::site::{Answer, PATIENCE, Site, everywhere, to_the_end};
+
+/// Asks for a file, as a client that does all it should.
+async fn is_served(site: &Site) {
+    let answer = timeout(PATIENCE, site.get("/tea.txt", "")).await.expect("others are served");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hot"));
+}
+
+#[test]
+fn a_head_in_drops_is_given_up() {
+    let limits = Limits { head: Duration::from_millis(300), ..Limits::default() };
+    everywhere(limits, async |site| {
+        site.put("tea.txt", "hot");
+        let slow: Vec<_> = (0..200)
+            .map(|number| {
+                let address = site.address;
+                pirn::spawn(async move {
+                    let stream = pirn::net::TcpStream::connect(address).await.expect("it listens");
+                    // Some send nothing at all, some one byte now and then, for ever.
+                    for byte in b"GET /tea.txt HTTP/1.1\r\nhost: x\r\nx: ".iter().chain([b'x'; 10_000].iter())
+                    {
+                        if number % 2 == 0 || stream.write_all(&[*byte]).await.is_err() {
+                            break;
+                        }
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                    to_the_end(&stream).await.len()
+                })
+            })
+            .collect();
+        is_served(site).await;
+        for slow in slow {
+            assert_eq!(timeout(PATIENCE, slow).await.expect("it is given up")?, 0);
+        }
+        assert!(site.stats.slow_heads() >= 200, "{:?}", site.stats);
+        is_served(site).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
+    everywhere(limits, async |site| {
+        site.put("tea.txt", "hot");
+        site.put("large.bin", vec![7; 64 << 20]);
+        let stream = site.connect().await;
+        stream.write_all(b"GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        is_served(site).await;
+        let start = std::time::Instant::now();
+        while site.stats.stalled() == 0 {
+            assert!(start.elapsed() < PATIENCE, "it is not given up: {:?}", site.stats);
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(to_the_end(&stream).await.len() < 64 << 20);
+        Ok(())
+    });
+}
+
+#[test]
+fn at_the_limit_of_connections_more_have_to_wait() {
+    let limits = Limits { connections: 2, ..Limits::default() };
+    everywhere(limits, async |site| {
+        site.put("tea.txt", "hot");
+        let request = b"GET /tea.txt HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut answer = [0; 12];
+        let (one, two) = (site.connect().await, site.connect().await);
+        for stream in [&one, &two] {
+            stream.write_all(request).await?;
+            stream.read_exact(&mut answer).await?;
+        }
+        let three = site.connect().await;
+        three.write_all(request).await?;
+        let waits = timeout(Duration::from_millis(200), three.read_exact(&mut answer)).await;
+        assert!(waits.is_err(), "a third connection was served");
+        assert_eq!(site.stats.open(), 2);
+        drop(one);
+        timeout(PATIENCE, three.read_exact(&mut answer)).await.expect("there is a place now")?;
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        drop((two, three));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stop_waits_for_answers_and_not_for_idle_connections() {
+    everywhere(Limits::default(), async |site| {
+        site.put("large.bin", vec![7; 16 << 20]);
+        site.put("tea.txt", "hot");
+        // Idle ones, new and used, that stay: the stop at the end of the test finds them.
+        let new = site.connect().await;
+        let used = site.connect().await;
+        used.write_all(b"GET /tea.txt HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        used.read_exact(&mut [0; 12]).await?;
+        let busy = site.connect().await;
+        busy.write_all(b"GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        let mut begin = vec![0; 1 << 10];
+        busy.read_exact(&mut begin).await?;
+        pirn::spawn(async move {
+            sleep(Duration::from_millis(200)).await;
+            begin.extend(to_the_end(&busy).await);
+            let answer = Answer::parse(&begin).expect("an answer");
+            assert_eq!(answer.body.len(), 16 << 20, "the answer under way is whole");
+            drop((new, used));
+        })
+        .detach();
+        Ok(())
+    });
+}
