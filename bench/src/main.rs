@@ -17,6 +17,7 @@ mod fairness;
 mod floor;
 mod hog;
 mod hop;
+mod http;
 mod idle;
 mod load;
 mod peer;
@@ -82,6 +83,8 @@ enum What {
         #[arg(long)]
         picture: Option<String>,
     },
+    /// hyper on Pirn beside hyper on tokio: server CPU a request.
+    Http,
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -143,11 +146,13 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
         What::Hop => hop::bench(table, rounds, moves),
         What::Coro { picture } => coroutines::bench(rounds, cli.quick, picture.as_deref()),
+        What::Http => http::bench(table, rounds, seconds),
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),
         What::All => {
             echo::bench(table, rounds, seconds)?;
+            http::bench(table, rounds, seconds)?;
             spawn::bench(table, rounds, tasks)?;
             timers::bench(table, rounds, sleepers)?;
             hog::bench(table, rounds, seconds, &[2_000, 10_000])?;
@@ -171,7 +176,8 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             match what.as_str() {
                 "echo" => echo::serve(peer, *workers, *buffer),
                 "hog" => hog::serve(peer, *workers, *busy),
-                other => return Err(format!("there is no server `{other}`; there are echo and hog")),
+                "http" => http::serve(peer, *workers)?,
+                other => return Err(format!("there is no server `{other}`; there are echo, hog and http")),
             }
             Ok(())
         }

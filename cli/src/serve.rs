@@ -111,7 +111,6 @@ async fn run(args: &Serve, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
         async move { Ok::<_, Infallible>(site.respond(&request).await) }
     });
     let stop = async {
-        let (mut terminate, mut interrupt) = (terminate, interrupt);
         either(terminate.recv(), interrupt.recv()).await;
         eprintln!("draining; once more to end at once");
         pirn::spawn(async move {
@@ -122,7 +121,7 @@ async fn run(args: &Serve, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
     };
     let drained = server.serve(listener, service, stop).await;
     if let Some(writer) = log {
-        writer.await.map_err(io::Error::other)??;
+        writer.await??;
     }
     match drained.aborted {
         0 => eprintln!("{} requests were served, all to their end", stats.requests()),

@@ -6,6 +6,18 @@ use core::fmt;
 use super::Id;
 
 /// The task was aborted, shut down, or panicked.
+///
+/// It is `Send` and `Sync` whatever the payload of the panic is, so that `?` turns it into any boxed error, and into an `io::Error`:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # pirn::Runtime::new()?.block_on(async {
+/// let length = pirn::spawn(async { "four".len() }).await?;
+/// assert_eq!(length, 4);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub struct JoinError {
     id: Id,
     cause: Cause,
@@ -13,8 +25,15 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    Panic(Box<dyn Any + Send + 'static>),
+    Panic(Payload),
 }
+
+/// What a panic threw.
+struct Payload(Box<dyn Any + Send + 'static>);
+
+// SAFETY: through a shared reference a payload is only asked for its type, and read if that is `&str` or `String`
+// (`JoinError::panic_text`), which are Sync; everything else takes it by value.
+unsafe impl Sync for Payload {}
 
 impl JoinError {
     pub(crate) fn cancelled(id: Id) -> Self {
@@ -22,7 +41,7 @@ impl JoinError {
     }
 
     pub(crate) fn panic(id: Id, payload: Box<dyn Any + Send + 'static>) -> Self {
-        Self { id, cause: Cause::Panic(payload) }
+        Self { id, cause: Cause::Panic(Payload(payload)) }
     }
 
     /// Whether the task was aborted, or its runtime shut down before it finished.
@@ -38,7 +57,7 @@ impl JoinError {
     /// The panic's payload, for `std::panic::resume_unwind`; the error back if it was no panic.
     pub fn into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.cause {
-            Cause::Panic(payload) => Ok(payload),
+            Cause::Panic(Payload(payload)) => Ok(payload),
             Cause::Cancelled => Err(self),
         }
     }
@@ -49,7 +68,7 @@ impl JoinError {
     }
 
     fn panic_text(&self) -> Option<&str> {
-        let Cause::Panic(payload) = &self.cause else { return None };
+        let Cause::Panic(Payload(payload)) = &self.cause else { return None };
         let text = payload.downcast_ref::<&'static str>().copied();
         Some(text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message"))
     }
@@ -74,3 +93,9 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for std::io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
+    }
+}
