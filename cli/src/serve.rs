@@ -77,14 +77,16 @@ async fn run(args: &Serve, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(args.listen).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    println!(
-        "serving {} on {scheme}://{} ({} workers on {})\nSIGTERM or Ctrl-C: requests under way are finished, at most {} s; once more: at once",
+    let said = format!(
+        "serving {} on {scheme}://{} ({} workers on {})\nSIGTERM or Ctrl-C: requests under way are finished, at most {} s; once more: at once\n",
         args.folder.display(),
         listener.local_addr()?,
         Handle::current().metrics().workers.len(),
         Handle::current().os().name(),
         args.drain,
     );
+    // In one write, and whether anybody reads it or not.
+    let _ = io::stdout().write_all(said.as_bytes());
     let limits =
         Limits { connections: args.connections, drain: Duration::from_secs(args.drain), ..Limits::default() };
     let mut server = Server::new().limits(limits);

@@ -69,7 +69,7 @@ impl Net {
     pub(crate) async fn closing_time(&self) -> io::Result<()> {
         match self.live {
             Some(_) => std::future::pending().await,
-            None => sleep(Duration::from_secs(1_200)).await,
+            None => sleep(Duration::from_secs(300)).await,
         }
         Ok(())
     }

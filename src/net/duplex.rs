@@ -437,6 +437,16 @@ macro_rules! stream {
                 self.duplex().shutdown(how).await
             }
 
+            /// Gives the connection up: both directions end at once, and what writes accepted and the kernel has not taken is thrown away.
+            /// For a peer that does not read: a stream that is only dropped waits for it. With a linger (SO_LINGER) of
+            /// zero before, what the kernel has is thrown away too when the stream closes, and the peer sees a reset.
+            ///
+            /// # Errors
+            /// `NotConnected` if the connection is gone. Later writes fail.
+            pub fn abort(&self) -> ::std::io::Result<()> {
+                self.duplex().os().shutdown(self.duplex().fd(), ::std::net::Shutdown::Both)
+            }
+
             /// Two borrowed halves, for one task.
             pub fn split(&mut self) -> ($crate::net::ReadHalf<'_, Self>, $crate::net::WriteHalf<'_, Self>) {
                 ($crate::net::ReadHalf(self), $crate::net::WriteHalf(self))

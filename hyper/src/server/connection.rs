@@ -18,6 +18,7 @@ use pirn::net::TcpStream;
 use pirn::time::Instant;
 
 use super::activity::{Activity, Entry, Watched};
+use super::shared::Shared;
 use super::stop::{Phase, Watch};
 use super::transport::Transport;
 use super::{Answered, Peer, Server, Stats, sniff};
@@ -58,7 +59,17 @@ where
         let stats = Arc::clone(&self.server.stats);
         // An answer that waits for the client's acknowledgement of the one before helps nobody. Refused: it is gone, as reads will tell.
         let _ = stream.set_nodelay(true);
-        let counter = match self.begin(stream, watch).await {
+        let stream = Arc::new(stream);
+        let end = self.begin(Shared(Arc::clone(&stream)), watch).await;
+        if !matches!(end, End::Well) {
+            // What was accepted would wait for a client who does not read, and keep the descriptor. What the kernel has may still
+            // reach one that was told of an error.
+            if !matches!(end, End::Failed) {
+                let _ = stream.set_linger(Some(Duration::ZERO));
+            }
+            let _ = stream.abort();
+        }
+        let counter = match end {
             End::Failed => &stats.failed,
             End::SlowHead => &stats.slow_heads,
             End::Stalled => &stats.stalled,
@@ -68,7 +79,7 @@ where
     }
 
     #[cfg(feature = "tls")]
-    async fn begin(self, stream: TcpStream, mut watch: Watch) -> End {
+    async fn begin(self, stream: Shared, mut watch: Watch) -> End {
         let Some(config) = self.server.tls.clone() else { return self.plain(stream, watch).await };
         let handshake = futures_rustls::TlsAcceptor::from(config).accept(stream);
         let stream = match first(self.server.limits.head, &mut watch, handshake).await {
@@ -81,11 +92,11 @@ where
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn begin(self, stream: TcpStream, watch: Watch) -> End {
+    async fn begin(self, stream: Shared, watch: Watch) -> End {
         self.plain(stream, watch).await
     }
 
-    async fn plain(self, mut stream: TcpStream, mut watch: Watch) -> End {
+    async fn plain(self, mut stream: Shared, mut watch: Watch) -> End {
         match first(self.server.limits.head, &mut watch, sniff::sniff(&mut stream)).await {
             Ok(Ok((_, ahead))) if ahead.is_empty() => End::Well,
             Ok(Ok((http2, ahead))) => self.speak(http2, stream, ahead, watch).await,

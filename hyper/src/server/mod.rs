@@ -25,6 +25,7 @@ use self::stop::{Phase, Stop};
 mod activity;
 mod connection;
 mod limits;
+mod shared;
 mod sniff;
 mod stats;
 mod stop;
