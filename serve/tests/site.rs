@@ -50,6 +50,8 @@ pub(crate) fn everywhere(limits: Limits, test: impl AsyncFn(&Site) -> Outcome) {
                 site.stop().await
             })
             .unwrap_or_else(|error| panic!("on {backend:?}: {error}"));
+        // Nothing of a client who does not read is left to be sent.
+        runtime.shutdown_timeout(PATIENCE).unwrap_or_else(|error| panic!("on {backend:?}: {error}"));
     }
 }
 
