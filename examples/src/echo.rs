@@ -51,7 +51,7 @@ async fn client(net: Net) -> io::Result<()> {
 /// Sends messages of growing size, ends its side, and wants all of them back.
 pub(crate) async fn ask(net: &Net, server: &str, number: usize) -> io::Result<()> {
     let stream = net.connect(server).await?;
-    let sent: Vec<u8> = (0..10_000 * number + 1).map(|at| (at * 7 + number) as u8).collect();
+    let sent: Vec<u8> = (0..1_000 * number + 1).map(|at| (at * 7 + number) as u8).collect();
     let (reader, writer) = stream.into_split();
     let message = sent.clone();
     let writing = pirn::spawn(async move {

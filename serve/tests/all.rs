@@ -1,7 +1,6 @@
-//! The file server behind a real server, on each live backend and in the simulator.
+//! The file server behind a real server, on each live backend.
 
 mod files;
 mod hostile;
 mod limits;
-mod simulated;
 mod site;
