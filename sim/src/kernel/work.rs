@@ -64,6 +64,7 @@ fn how(flags: i32, mode: u32) -> OpenHow {
         create_new: has(libc::O_CREAT) && has(libc::O_EXCL),
         directory: has(libc::O_DIRECTORY),
         no_follow: has(libc::O_NOFOLLOW),
+        beneath: false,
         mode,
         flags: 0,
     }
