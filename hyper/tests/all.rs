@@ -24,7 +24,7 @@ fn everywhere<F: Future<Output = Outcome>>(test: impl Fn() -> F) {
             }
             Err(error) => panic!("{error}"),
         };
-        runtime.block_on(test()).unwrap_or_else(|error| panic!("on {backend:?}: {error}"));
+        runtime.block_on(test()).unwrap_or_else(|error| panic!("on {backend:?}: {error:?}"));
     }
 }
 

@@ -38,6 +38,18 @@ fn check(path: &str, body: &Bytes, answer: &[u8]) {
     assert!(answer == expected, "{} bytes came back of {}", answer.len(), expected.len());
 }
 
+/// The end of a connection whose answers have all come. Either side may say good-bye to one that has left.
+fn ended(result: hyper::Result<()>) -> hyper::Result<()> {
+    use std::error::Error as _;
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+
+    result.or_else(|error| {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let left = cause.is_some_and(|cause| matches!(cause.kind(), BrokenPipe | ConnectionReset));
+        if left { Ok(()) } else { Err(error) }
+    })
+}
+
 pub(crate) async fn http1<S>(client: S, server: S) -> super::Outcome
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -86,8 +98,8 @@ where
         answer??;
     }
     drop(sender);
-    connection.await??;
-    server.await??;
+    ended(connection.await?)?;
+    ended(server.await?)?;
     Ok(())
 }
 
