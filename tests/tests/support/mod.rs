@@ -48,6 +48,8 @@ pub(crate) fn isolated(test: &str, f: impl FnOnce()) {
     let mut child = Command::new(program)
         .args(["--exact", test, "--test-threads=1", "--nocapture"])
         .env(MARK, test)
+        // Where memory cannot be mapped any more, a backtrace takes for ever.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
