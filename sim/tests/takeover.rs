@@ -75,7 +75,10 @@ async fn round(stream: &Arc<TcpStream>, file: &Arc<File>) {
     homed(Box::pin(sync), now + SLOWEST, "a sync", &late).await;
     std::thread::sleep(HELD);
     let late = late.lock().unwrap();
-    assert!(late.len() == 4 && late.iter().all(|(_, span)| *span <= BOUND), "while the worker was held: {late:?}");
+    assert!(
+        late.len() == 4 && late.iter().all(|(_, span)| *span <= BOUND),
+        "while the worker was held: {late:?}"
+    );
 }
 
 async fn server() {
