@@ -134,7 +134,7 @@ fn measure(program: &Path, peer: Name, seconds: f64) -> Result<Figures, String> 
 pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
     let program = child::own_program()?;
     let peers = [Name::Pirn, Name::PirnUring, Name::Tokio];
-    let all = interleave("http", rounds, &peers, |peer| measure(&program, *peer, seconds))?;
+    let all = interleave("http", rounds, &peers, |peer| measure(&program, peer, seconds))?;
     table.title(&format!(
         "hyper, HTTP/1.1, {CONNECTIONS} connections, answers of {BODY} B, 2 server workers; median (lowest – highest) of {rounds}"
     ));
