@@ -86,15 +86,19 @@ impl WorkerDump {
 
 /// Takes a dump.
 pub(crate) fn take(shared: &Shared, reason: &str) -> Dump {
+    // Before the clock is read, so that nothing in them is later than the dump.
+    let recorded =
+        |seat: &crate::sched::Seat| seat.recorder.as_ref().map_or_else(Vec::new, |ring| ring.words());
+    let words: Vec<_> = shared.seats.iter().map(recorded).collect();
     let now = shared.os.now().as_nanos();
-    let worker = |seat: &crate::sched::Seat| {
+    let worker = |(seat, words): (&crate::sched::Seat, _)| {
         let in_poll = seat.pulse.beat.get() % 2 == 1;
         let task = seat.pulse.task.get();
         let began = seat.measures.as_ref().map_or(0, |measures| measures.began.get());
         WorkerDump {
             polling: in_poll.then_some((task != 0).then_some(Id(task))),
             since: (in_poll && began > 0).then(|| Duration::from_nanos(now.saturating_sub(began))),
-            words: seat.recorder.as_ref().map_or_else(Vec::new, |ring| ring.words()),
+            words,
         }
     };
     Dump {
@@ -104,7 +108,7 @@ pub(crate) fn take(shared: &Shared, reason: &str) -> Dump {
         now,
         wall: shared.os.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         // The events first: what they tell of is in the lists then, if it is not over.
-        workers: shared.seats.iter().map(worker).collect(),
+        workers: shared.seats.iter().zip(words).map(worker).collect(),
         tasks: super::collect_tasks(shared),
         sites: shared.sites.all(),
     }
