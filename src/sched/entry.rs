@@ -189,6 +189,9 @@ impl Drop for Leave<'_, '_> {
         worker.drain_remote();
         worker.drain_retired();
         shared.empty_seat(worker.core, worker.seat, 0);
+        // As before a park: nobody may come back for a while.
+        #[cfg(feature = "coro")]
+        worker.core.stacks.trim();
         let next = loop {
             let mut zero = shared.seat_zero.lock();
             // Who shuts down sets `closing` first and then looks, under this lock, whether the seat is taken.
