@@ -57,7 +57,7 @@ pub(crate) fn live(hosts: Vec<Host>, listen: Option<SocketAddr>) -> io::Result<S
         }
         io::Result::Ok(())
     })?;
-    Ok(format!("done in {:?}; try --sim", start.elapsed()))
+    Ok(format!("done in {:?}", start.elapsed()))
 }
 
 /// The same hosts as a simulation.
