@@ -143,6 +143,11 @@ fn what_is_not_open_for_it() {
     });
 }
 
+/// Whether these bytes were in the file. The kernel clears the rest of a page that it cuts, and a read may see that.
+fn was_there(read: &[u8], whole: &[u8]) -> bool {
+    read.len() <= whole.len() && read.iter().zip(whole).all(|(read, was)| read == was || *read == 0)
+}
+
 #[test]
 fn a_file_shrinks_while_it_is_read() {
     everywhere("a_file_shrinks_while_it_is_read", async |folder| {
@@ -160,7 +165,7 @@ fn a_file_shrinks_while_it_is_read() {
         let mut reader = File::open(&path).await?;
         let mut all = Vec::new();
         reader.read_to_end(&mut all).await?;
-        assert!(all == whole[..all.len()], "what is read was there");
+        assert!(was_there(&all, &whole), "what is read was there");
         cutting.await.expect("no panic")?;
         assert_eq!(reader.read(&mut [0; 10]).await?, 0);
         assert_eq!(fs::read(&path).await?, b"");
@@ -190,7 +195,7 @@ fn a_cold_file_shrinks_while_it_is_read() {
             for (at, reader) in readers.into_iter().enumerate() {
                 let (count, bytes) = reader.await.expect("no panic");
                 assert_eq!(count?, bytes.len());
-                assert!(bytes[..] == whole[at * 50_000..][..bytes.len()], "what is read was there");
+                assert!(was_there(&bytes, &whole[at * 50_000..]), "what is read was there");
             }
             assert_eq!(file.read_at(&mut [0; 10], length).await?, 0);
         }
