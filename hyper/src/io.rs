@@ -92,31 +92,42 @@ impl<S: AsyncRead + Unpin> rt::Read for PirnIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> rt::Write for PirnIo<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(context, bytes)
-    }
+/// The traits for writing differ in their names only.
+macro_rules! writes {
+    ($trait:path) => {
+        impl<S: AsyncWrite + Unpin> $trait for PirnIo<S> {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.stream().poll_write(context, bytes)
+            }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
-    }
+            fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.stream().poll_flush(context)
+            }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_close(context)
-    }
+            fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.stream().poll_close(context)
+            }
 
-    fn is_write_vectored(&self) -> bool {
-        self.vectored
-    }
+            fn is_write_vectored(&self) -> bool {
+                self.vectored
+            }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(context, slices)
-    }
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.stream().poll_write_vectored(context, slices)
+            }
+        }
+    };
 }
+
+writes!(rt::Write);
 
 #[cfg(feature = "tokio")]
 impl<S: AsyncRead + Unpin> tokio::io::AsyncRead for PirnIo<S> {
@@ -135,28 +146,4 @@ impl<S: AsyncRead + Unpin> tokio::io::AsyncRead for PirnIo<S> {
 }
 
 #[cfg(feature = "tokio")]
-impl<S: AsyncWrite + Unpin> tokio::io::AsyncWrite for PirnIo<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_close(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.vectored
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(context, slices)
-    }
-}
+writes!(tokio::io::AsyncWrite);
