@@ -44,11 +44,19 @@ async fn load(address: SocketAddr, span: Duration) -> (u64, hdrhistogram::Histog
             })
         })
         .collect();
+    let all = together(tasks).await;
+    (all.len(), all)
+}
+
+/// What all tasks of a load generator saw.
+pub(crate) async fn together(
+    tasks: Vec<tokio::task::JoinHandle<hdrhistogram::Histogram<u64>>>,
+) -> hdrhistogram::Histogram<u64> {
     let mut all = hdrhistogram::Histogram::<u64>::new(3).expect("three figures are valid");
     for task in tasks {
         all.add(task.await.expect("a load task failed")).expect("histograms of one kind add up");
     }
-    (all.len(), all)
+    all
 }
 
 /// One measurement against a server started as `program serve echo <peer> <workers>`.

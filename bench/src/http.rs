@@ -103,11 +103,7 @@ async fn load(address: SocketAddr, span: Duration) -> hdrhistogram::Histogram<u6
             })
         })
         .collect();
-    let mut all = hdrhistogram::Histogram::<u64>::new(3).expect("three figures are valid");
-    for task in tasks {
-        all.add(task.await.expect("a load task failed")).expect("histograms of one kind add up");
-    }
-    all
+    crate::echo::together(tasks).await
 }
 
 fn measure(program: &Path, peer: Name, seconds: f64) -> Result<Figures, String> {
