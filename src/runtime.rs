@@ -116,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// I/O calls that may succeed at once in one poll before the task must yield. Default: 128.
+    /// I/O calls that may succeed at once in one poll before the task must yield, at least 1; calls that find nothing cost
+    /// nothing. Default: 128.
     pub fn budget(mut self, calls: u32) -> Self {
         self.config.budget = calls;
         self

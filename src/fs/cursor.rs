@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use super::file::{CHUNK, File, gather, scatter};
 use super::op;
-use crate::io::{InFlight, Port, Started, poll_budget};
+use crate::io::{InFlight, Port, Started, poll_budget, spend_budget};
 use crate::os::file::Target;
 use crate::os::{Completion, FileOp, Op, Yielded};
 
@@ -141,6 +141,7 @@ impl File {
                     ready!(poll_budget(context));
                     let place = self.cursor.place;
                     if let Some(count) = self.port.os().try_read_at(&self.fd, into, place)? {
+                        spend_budget();
                         self.cursor.place += count as u64;
                         return Poll::Ready(Ok(count));
                     }
@@ -174,6 +175,7 @@ impl File {
                     ready!(poll_budget(context));
                     let place = self.cursor.place;
                     if let Some(count) = self.port.os().try_write_at(&self.fd, from, place)? {
+                        spend_budget();
                         self.cursor.wrote(count);
                         return Poll::Ready(Ok(count));
                     }

@@ -113,7 +113,7 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub async fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        crate::io::spend_budget().await;
+        crate::io::take_budget().await;
         let mut rest = buffers;
         IoSliceMut::advance_slices(&mut rest, 0);
         let (mut filled, mut in_a_row) = (0, 0);
@@ -184,7 +184,7 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at), with the buffer.
     pub async fn read_owned_at(&self, buffer: Vec<u8>, offset: u64) -> (io::Result<usize>, Vec<u8>) {
-        crate::io::spend_budget().await;
+        crate::io::take_budget().await;
         let max = buffer.capacity() - buffer.len();
         self.read_into(buffer, max, offset).await
     }
@@ -205,7 +205,7 @@ impl File {
     /// # Errors
     /// As [`write_at`](Self::write_at).
     pub async fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        crate::io::spend_budget().await;
+        crate::io::take_budget().await;
         if let Some(count) = self.port.os().try_write_at(&self.fd, buffers, offset)? {
             return Ok(count);
         }
@@ -242,7 +242,7 @@ impl File {
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at), with the buffer.
     pub async fn write_owned_at(&self, mut bytes: Vec<u8>, offset: u64) -> (io::Result<()>, Vec<u8>) {
-        crate::io::spend_budget().await;
+        crate::io::take_budget().await;
         let mut done = 0;
         while done < bytes.len() {
             let place = match far(offset, done) {

@@ -55,14 +55,20 @@ pub(crate) fn current() -> Option<Arc<dyn Port>> {
     crate::sched::port()
 }
 
-/// One inline success is about to happen: pending, with the task woken, if its budget for this poll is used up.
+/// Whether the poll may have one more inline success: pending, with the task woken, if its budget is used up.
 pub(crate) fn poll_budget(context: &mut Context<'_>) -> Poll<()> {
     crate::sched::poll_budget(context)
 }
 
-/// The same for an async function: waits for the next poll if the budget is used up.
-pub(crate) async fn spend_budget() {
+/// It had one.
+pub(crate) fn spend_budget() {
+    crate::sched::spend_budget();
+}
+
+/// Both for an async function: waits for the next poll if the budget is used up.
+pub(crate) async fn take_budget() {
     core::future::poll_fn(poll_budget).await;
+    spend_budget();
 }
 
 /// Lets whatever else is to be run on this worker run first.
@@ -114,6 +120,9 @@ impl<'a> Wakers<'a> {
     /// is woken again. Polls that find nothing cost nothing, so that a task may wait for many things.
     pub(crate) fn spend(&mut self) -> bool {
         let left = poll_budget(&mut Context::from_waker(Waker::noop())).is_ready();
+        if left {
+            spend_budget();
+        }
         self.starved |= !left;
         left
     }

@@ -1,6 +1,5 @@
 //! Descriptors of the user's own: wait until a call on them would not block.
 
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -85,7 +84,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     async fn with<R>(&self, interest: Interest, mut call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        poll_fn(crate::io::poll_budget).await;
+        crate::io::take_budget().await;
         loop {
             match call(&self.inner) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

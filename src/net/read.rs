@@ -6,7 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
-use crate::io::{InFlight, Port, locked, poll_budget};
+use crate::io::{InFlight, Port, locked, poll_budget, spend_budget};
 use crate::os::{Fd, Interest, Os};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -73,6 +73,7 @@ impl ReadSide {
             if !drained {
                 ready!(poll_budget(context));
                 if let Some(count) = call(port.os().as_ref())? {
+                    spend_budget();
                     if take == Take::Away && count > 0 && count < asked {
                         self.drained.store(true, Ordering::Relaxed);
                     }

@@ -72,6 +72,9 @@ impl Shared {
             keep(&self.waiters, context.waker());
             answer = self.poll_once(port, attempt);
         }
+        if answer.is_ready() {
+            crate::io::spend_budget();
+        }
         answer
     }
 

@@ -132,6 +132,7 @@ impl Config {
             ("lifo_limit", self.lifo_limit),
             ("poll_interval", self.poll_interval),
             ("injector_interval", self.injector_interval),
+            ("budget", self.budget),
         ];
         for (name, value) in intervals {
             if !(1..=255).contains(&value) && name == "lifo_limit" || value == 0 {

@@ -125,21 +125,25 @@ pub(crate) fn enter_handle<R>(shared: &Arc<Shared>, f: impl FnOnce() -> R) -> R 
     Context::new(shared.clone(), None).enter(f)
 }
 
-/// One inline success of the current poll is about to happen. Pending, with the task woken, when its budget is used up:
+/// Whether the current poll may have one more inline success. Pending, with the task woken, when its budget is used up:
 /// a stream that is always ready must not keep the worker from its other tasks.
+///
+/// Looking costs nothing. If it did, a task that waits for more things than its budget would never get to the last one.
 pub(crate) fn poll_budget(cx: &mut TaskContext<'_>) -> Poll<()> {
-    let left = with_context(|context| {
-        context.is_none_or(|context| {
-            let budget = context.budget.get();
-            context.budget.set(budget.saturating_sub(1));
-            budget > 0
-        })
-    });
-    if left {
+    if with_context(|context| context.is_none_or(|context| context.budget.get() > 0)) {
         return Poll::Ready(());
     }
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+/// The current poll has had an inline success.
+pub(crate) fn spend_budget() {
+    with_context(|context| {
+        if let Some(context) = context {
+            context.budget.set(context.budget.get().saturating_sub(1));
+        }
+    });
 }
 
 /// An event of the current thread, for the checkers and its seat's recorder.

@@ -1,7 +1,7 @@
 //! Nobody starves, and nobody waits longer than told.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -172,6 +172,39 @@ fn wake_storms_lose_nothing() {
                 });
                 crate::support::eventually("the last wake is answered", || task.is_finished());
             }
+        }
+    });
+}
+
+/// What is not there costs no budget: the last of many that a task waits for has its turn, and a task whose reads find nothing writes.
+#[test]
+fn a_task_may_wait_for_more_than_its_budget() {
+    within(PATIENCE, || {
+        for backend in crate::process::backends() {
+            let runtime = Builder::new().workers(1).budget(1).backend(backend).build().unwrap();
+            runtime.block_on(async {
+                let mut pairs = Vec::new();
+                for _ in 0..5 {
+                    pairs.push(crate::net::pair().await.unwrap());
+                }
+                let (writing, _) = pairs.last().unwrap();
+                let mut polls = 0;
+                let mut reads: Vec<_> = pairs
+                    .iter()
+                    .map(|(_, stream)| Box::pin(async move { stream.read(&mut [0; 8]).await }))
+                    .collect();
+                let mut write = Box::pin(writing.write_all(b"x"));
+                let mut written = false;
+                let all = poll_fn(|context| {
+                    polls += 1;
+                    let reads: Vec<_> =
+                        reads.iter_mut().map(|read| read.as_mut().poll(context).is_ready()).collect();
+                    written = written || write.as_mut().poll(context).is_ready();
+                    if reads.contains(&true) { Poll::Ready(reads) } else { Poll::Pending }
+                });
+                assert_eq!(all.await, [false, false, false, false, true]);
+                assert!(polls < 50, "{polls} polls to wait for one byte");
+            });
         }
     });
 }

@@ -27,7 +27,7 @@ use crate::support::{PATIENCE, eventually, runtime, text, with_waker, within, yi
 #[test]
 fn impossible_options_are_named() {
     type Set = fn(Builder) -> Builder;
-    let cases: [(&str, Set); 15] = [
+    let cases: [(&str, Set); 16] = [
         ("workers(0)", |b| b.workers(0)),
         ("workers(4096)", |b| b.workers(4096)),
         ("ring_capacity(0)", |b| b.ring_capacity(0)),
@@ -38,6 +38,7 @@ fn impossible_options_are_named() {
         ("lifo_limit(256)", |b| b.lifo_limit(256)),
         ("poll_interval(0)", |b| b.poll_interval(0)),
         ("injector_interval(0)", |b| b.injector_interval(0)),
+        ("budget(0)", |b| b.budget(0)),
         ("blocking_threads(0)", |b| b.blocking_threads(0)),
         ("recorder(67108865)", |b| b.recorder((1 << 26) + 1)),
         ("watch_interval(0)", |b| b.watch_interval(Duration::ZERO)),
@@ -59,7 +60,7 @@ fn extreme_options_work() {
         |b| b.ring_capacity(32768),
         |b| b.lifo_limit(1).poll_interval(1).injector_interval(1),
         |b| b.lifo_limit(255).poll_interval(u32::MAX).injector_interval(u32::MAX),
-        |b| b.budget(0),
+        |b| b.budget(1),
         |b| b.watch_interval(Duration::from_nanos(1)),
         |b| b.watch_interval(Duration::from_secs(3600)),
         |b| b.share_delay(Duration::ZERO),
