@@ -135,12 +135,12 @@ fn site(faults: &str) -> Simulation {
 
 #[test]
 fn every_file_arrives_whole() {
-    explored(&site("default"), 3);
+    explored(&site("default"), 200);
 }
 
 #[test]
 fn in_spite_of_a_bad_network_and_a_slow_disk() {
-    explored(&site("mild, resets, partitions, delays"), 3);
+    explored(&site("mild, resets, partitions, delays"), 200);
 }
 
 #[test]
@@ -149,5 +149,5 @@ fn in_spite_of_crashes() {
         sleep(Duration::from_millis(200 + pirn_sim::random() % 200)).await;
         pirn_sim::crash("server", Duration::from_secs(3));
     };
-    explored(&site("default").host("power", power), 3);
+    explored(&site("default").host("power", power), 200);
 }
