@@ -8,6 +8,8 @@ use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pirn_sim::{Faults, Kernel, Layout, Shard, Strategy};
 
+use crate::compare::load::{self, Load};
+use crate::compare::shape::Shape;
 use crate::workloads::{self, Workload};
 
 /// An async runtime whose production scheduler is also its own test bed.
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run a workload in the simulator under many schedules, until one breaks an invariant.
     Explore(Explore),
+    /// Run workloads on every topology, live and simulated, and draw the picture.
+    Compare(Compare),
     /// Add the summaries of a sweep's shards up.
     Merge(Merge),
     /// Run a recorded trace again (any difference is an error) and walk through it.
@@ -197,6 +201,38 @@ pub(crate) struct Explore {
     pub(crate) no_shrink: bool,
 }
 
+/// `pirn compare`.
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// What to run [default: all].
+    #[arg(value_name = "WORKLOAD", value_parser = load::find, long_help = loads_help())]
+    pub(crate) workloads: Vec<&'static Load>,
+    /// Which topologies: stealing, per-core, stages, dispatcher, with-slow [default: all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) topologies: Vec<Shape>,
+    /// On what the live runs are [default: epoll, and io_uring where it is to be had].
+    #[arg(long, value_enum, default_value_t = Machine::Auto)]
+    pub(crate) os: Machine,
+    /// Numbers of workers of the live runs.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = workers)]
+    pub(crate) workers: Vec<usize>,
+    /// Times that each live cell is run; the medians are told.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Where the file of the workload `files` is made, and removed again [default: the folder for temporary files].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Where the page with picture and table is written.
+    #[arg(long, value_name = "FILE", default_value = "pirn-compare.html")]
+    pub(crate) page: PathBuf,
+    /// Put picture and table into a document, too: the table between its marks, the picture beside it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: Option<PathBuf>,
+    /// Run everything once and shortly, to see whether it works: the figures say nothing.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
 /// `pirn merge`.
 #[derive(Args)]
 pub(crate) struct Merge {
@@ -279,6 +315,14 @@ pub(crate) enum World {
     Uring,
     /// In the simulator.
     Sim,
+}
+
+fn loads_help() -> String {
+    let mut text = "What to run [default: all]:".to_owned();
+    for load in load::ALL {
+        text += &format!("\n  {:<9} {}", load.name, load.about);
+    }
+    text
 }
 
 fn workloads_help(what: &str) -> String {

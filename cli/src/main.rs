@@ -1,4 +1,5 @@
-//! The command `pirn`: run a workload live or simulated, explore its schedules, replay a trace, serve files, examine the machine.
+//! The command `pirn`: run a workload live or simulated, explore its schedules, replay a trace, compare topologies, serve
+//! files, examine the machine.
 //! Exit codes: 0 fine, 1 a violation was found, 2 bad usage or input.
 
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 
 mod args;
+mod compare;
 mod cpu;
 mod doctor;
 mod explore;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Explore(args) => explore::explore(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Merge(args) => summary::merge(args),
         Command::Replay(args) => replay::replay(args),
         Command::View(args) => view::view(args),

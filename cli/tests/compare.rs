@@ -1,0 +1,103 @@
+//! `pirn compare` and its files, in runs that are as short as can be.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A folder of one test, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pirn-compare-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a fresh folder");
+        Self(path)
+    }
+
+    fn pirn(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_pirn"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .output()
+            .expect("the pirn binary starts")
+    }
+
+    /// Runs it, demands success and returns what it printed.
+    fn fine(&self, arguments: &[&str]) -> String {
+        let output = self.pirn(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "pirn {}: {errors}", arguments.join(" "));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs it, demands exit code 2 and returns the message.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.pirn(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "pirn {}: {errors}", arguments.join(" "));
+        errors
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).expect("the file was written")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The lines of the table for a workload, as words.
+fn rows<'a>(text: &'a str, workload: &str, place: &str) -> Vec<Vec<&'a str>> {
+    let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.first() == Some(&workload) && row.get(1) == Some(&place)).collect()
+}
+
+#[test]
+fn every_workload_runs_live_on_every_topology() {
+    let folder = Folder::new("live");
+    fs::write(folder.0.join("doc.md"), "above\n<!-- made by `pirn compare --into`: begin -->\n<!-- made by `pirn compare --into`: end -->\nbelow\n")
+        .expect("writable");
+    let said = folder.fine(&["compare", "--quick", "--os", "epoll", "--into", "doc.md"]);
+    for workload in ["balanced", "skewed", "staged", "graphs", "hog", "churn"] {
+        let rows = rows(&said, workload, "live");
+        // One worker: stealing, per-core; two: all five.
+        assert_eq!(rows.len(), 7, "{workload}: {said}");
+        assert!(rows.iter().all(|row| row[5] != "0"), "{workload}: {said}");
+    }
+    // Where temporary files lie in memory there are no cold reads.
+    assert!(matches!(rows(&said, "files", "live").len(), 0 | 7), "{said}");
+    let page = folder.read("pirn-compare.html");
+    assert!(page.contains("<svg ") && page.contains("hog: p99") && !page.contains("http-equiv"));
+    let document = folder.read("doc.md");
+    assert!(
+        document.starts_with("above\n") && document.ends_with("below\n") && document.contains("| stealing |")
+    );
+    assert!(folder.read("doc.svg").contains("balanced: requests a second"));
+}
+
+#[test]
+fn what_cannot_be_compared_is_named() {
+    let folder = Folder::new("refused");
+    let said = folder.refused(&["compare", "luck"]);
+    assert!(said.contains("there is no workload `luck`") && said.contains("balanced, skewed"), "{said}");
+    let said = folder.refused(&["compare", "--topologies", "round"]);
+    assert!(said.contains("there is no topology `round`") && said.contains("per-core"), "{said}");
+    let said = folder.refused(&["compare", "--workers", "0"]);
+    assert!(said.contains("at least one worker"), "{said}");
+    let said = folder.refused(&[
+        "compare",
+        "churn",
+        "--quick",
+        "--os",
+        "epoll",
+        "--workers",
+        "1",
+        "--into",
+        "none.md",
+    ]);
+    assert!(said.contains("none.md"), "{said}");
+}
