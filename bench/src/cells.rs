@@ -1,6 +1,8 @@
 //! Echo in nine cells, 1, 64 and 1,000 connections of 64 B, 1 KiB and 16 KiB: server CPU a message of Pirn on both
 //! backends over that of a plain epoll loop, which is the floor. As many server threads on either side.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +40,7 @@ pub(crate) struct How {
     pub(crate) cpus: Option<(usize, usize)>,
 }
 
-/// One measurement, against a server process of its own.
+/// One measurement of echo, against a server process of its own.
 pub(crate) fn measure(
     program: &Path,
     server: &str,
@@ -46,10 +48,26 @@ pub(crate) fn measure(
     (connections, bytes): (usize, usize),
     span: Duration,
 ) -> Result<Figures, String> {
-    let name = server;
-    let broken = |error: std::io::Error| format!("{name}, {connections} x {bytes} B: {error}");
-    let (workers_text, buffer) = (how.workers.to_string(), buffer(bytes).to_string());
-    let mut arguments = vec!["echo", server, &workers_text, "--buffer", &buffer];
+    let buffer = buffer(bytes).to_string();
+    under_load(program, ["echo", server], &["--buffer", &buffer], how, span, |address| {
+        Load::connect(address, connections, bytes)
+    })
+    .map_err(|error| format!("{connections} x {bytes} B: {error}"))
+}
+
+/// One measurement: a server process of its own, `program serve <what> <server> <workers> <options>`, under the load that `connect` makes.
+pub(crate) fn under_load(
+    program: &Path,
+    [what, server]: [&str; 2],
+    options: &[&str],
+    how: How,
+    span: Duration,
+    connect: impl FnOnce(SocketAddr) -> io::Result<Load> + Send,
+) -> Result<Figures, String> {
+    let broken = |error: io::Error| format!("{what} on {server}: {error}");
+    let workers = how.workers.to_string();
+    let mut arguments = vec![what, server, &workers];
+    arguments.extend(options);
     let cpu;
     let mut generator = None;
     if let Some((server_cpu, own)) = how.cpus {
@@ -61,7 +79,7 @@ pub(crate) fn measure(
     // On a thread of its own: threads that are started later run where the one that starts them may.
     let run = || -> Result<(f64, Outcome), String> {
         generator.map_or(Ok(()), epoll::pin).map_err(broken)?;
-        let mut load = Load::connect(server.address, connections, bytes).map_err(broken)?;
+        let mut load = connect(server.address).map_err(broken)?;
         load.run(WARM_UP).map_err(broken)?;
         let before = server.cpu()?;
         let outcome = load.run(span).map_err(broken)?;

@@ -1,38 +1,42 @@
-//! hyper on Pirn beside hyper on tokio: HTTP/1.1 over 64 connections, closed loop, server CPU a request. Both serve the same service with the
+//! hyper on Pirn beside hyper on tokio: HTTP/1.1 with keep-alive, closed loop, server CPU a request. Both serve the same service with the
 //! same limits, through the adapters that each has; the server is a process of its own, and the load generator is the same for all.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::rt::{Read, Timer, Write};
+use hyper::rt::{self, Timer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pirn_hyper::{PirnIo, PirnTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::child::{self, Figures, Server};
+use crate::cells::{self, How};
+use crate::child::{self, Figures};
+use crate::load::Load;
 use crate::peer::pirn_peer::Pirn;
 use crate::peer::tokio_peer::Tokio;
 use crate::peer::{Name, Peer};
-use crate::table::{Table, Target, interleave};
+use crate::table::{Table, Target, interleave, short};
 
-const CONNECTIONS: usize = 64;
+/// Who is measured; the last is what the others are compared with.
+const PEERS: [Name; 3] = [Name::Pirn, Name::PirnUring, Name::Tokio];
 /// Bytes of an answer's body.
 const BODY: usize = 1024;
-const WARM_UP: Duration = Duration::from_millis(300);
 const REQUEST: &[u8] =
     b"GET /some/path HTTP/1.1\r\nhost: localhost\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
 
 /// One connection of either runtime.
-async fn connection(io: impl Read + Write + Unpin + 'static, timer: impl Timer + Send + Sync + 'static) {
-    let service = service_fn(|_: Request<Incoming>| async {
-        Ok::<_, Infallible>(Response::new(String::from_utf8_lossy(&[b'x'; BODY]).into_owned()))
-    });
+async fn connection(
+    io: impl rt::Read + rt::Write + Unpin + 'static,
+    timer: impl Timer + Send + Sync + 'static,
+) {
+    let service =
+        service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("x".repeat(BODY))) });
     // The client ends connections as it likes.
     let _ = http1::Builder::new()
         .timer(timer)
@@ -73,88 +77,77 @@ pub(crate) fn serve(peer: Name, workers: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads the server and returns the latencies in nanoseconds.
-async fn load(address: SocketAddr, span: Duration) -> hdrhistogram::Histogram<u64> {
-    let until = Instant::now() + span;
-    let tasks: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            tokio::spawn(async move {
-                let mut stream = tokio::net::TcpStream::connect(address).await.expect("connect");
-                stream.set_nodelay(true).expect("TCP_NODELAY");
-                let mut latencies = hdrhistogram::Histogram::<u64>::new(3).expect("three figures are valid");
-                let mut answer = Vec::with_capacity(2 * BODY);
-                while Instant::now() < until {
-                    let start = Instant::now();
-                    stream.write_all(REQUEST).await.expect("the server took no request");
-                    answer.clear();
-                    // The body has no line ends: its place is right behind the head.
-                    loop {
-                        let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
-                        if head.is_some_and(|head| answer.len() == head + 4 + BODY) {
-                            break;
-                        }
-                        let count = stream.read_buf(&mut answer).await.expect("the server sent no answer");
-                        assert!(count > 0, "the server closed a connection");
-                    }
-                    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "the server sent another answer");
-                    let _ = latencies.record(start.elapsed().as_nanos() as u64);
-                }
-                latencies
-            })
-        })
-        .collect();
-    crate::echo::together(tasks).await
+/// How many bytes an answer has: all have the same head.
+fn answer(address: SocketAddr) -> io::Result<usize> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(REQUEST)?;
+    let mut bytes = Vec::new();
+    loop {
+        let mut room = [0; 4096];
+        let count = stream.read(&mut room)?;
+        bytes.extend_from_slice(&room[..count]);
+        let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+        match head {
+            Some(head) if bytes.len() == head + BODY && bytes[head..].iter().all(|byte| *byte == b'x') => {
+                return Ok(bytes.len());
+            }
+            _ if count > 0 => {}
+            _ => return Err(io::Error::other("the server closed the first connection")),
+        }
+    }
 }
 
-fn measure(program: &Path, peer: Name, seconds: f64) -> Result<Figures, String> {
-    let mut server = Server::start(program, &["http", peer.text(), "2"])?;
-    let client = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the load generator can't be built: {error}"))?;
-    client.block_on(load(server.address, WARM_UP));
-    let before = server.cpu()?;
-    let started = Instant::now();
-    let latencies = client.block_on(load(server.address, Duration::from_secs_f64(seconds)));
-    let elapsed = started.elapsed().as_secs_f64();
-    let cpu = server.cpu()? - before;
-    Ok(Figures::from([
-        ("cpu_us".to_owned(), cpu * 1e6 / latencies.len() as f64),
-        ("rate".to_owned(), latencies.len() as f64 / elapsed),
-        ("p50_us".to_owned(), latencies.value_at_quantile(0.5) as f64 / 1e3),
-        ("p99_us".to_owned(), latencies.value_at_quantile(0.99) as f64 / 1e3),
-    ]))
+fn measure(
+    program: &Path,
+    peer: Name,
+    how: How,
+    connections: usize,
+    span: Duration,
+) -> Result<Figures, String> {
+    cells::under_load(program, ["http", peer.text()], &[], how, span, |address| {
+        Load::asking(address, connections, REQUEST.to_vec(), answer(address)?, b"HTTP/1.1 200 OK\r\n")
+    })
 }
 
 /// The whole benchmark.
-pub(crate) fn bench(table: &mut Table, rounds: usize, seconds: f64) -> Result<(), String> {
+pub(crate) fn bench(
+    table: &mut Table,
+    rounds: usize,
+    seconds: f64,
+    connections: &[usize],
+    how: How,
+) -> Result<(), String> {
     let program = child::own_program()?;
-    let peers = [Name::Pirn, Name::PirnUring, Name::Tokio];
-    let all = interleave("http", rounds, &peers, |peer| measure(&program, peer, seconds))?;
+    let span = Duration::from_secs_f64(seconds);
     table.title(&format!(
-        "hyper, HTTP/1.1, {CONNECTIONS} connections, answers of {BODY} B, 2 server workers; median (lowest – highest) of {rounds}"
+        "hyper, HTTP/1.1, answers of {BODY} B, {} server worker(s){}; median (lowest – highest) of {rounds}",
+        how.workers,
+        if how.cpus.is_some() { " on a CPU of their own" } else { "" }
     ));
-    for (peer, samples) in peers.iter().zip(&all) {
-        let name = peer.text();
-        table.row(
-            &format!("{name}: server CPU µs a request"),
-            samples.show("cpu_us"),
-            samples.median("cpu_us"),
-            Target::None,
-        );
-        table.row(&format!("{name}: requests/s"), samples.show("rate"), 0.0, Target::None);
-        let latency = format!("{} / {}", samples.show("p50_us"), samples.show("p99_us"));
-        table.row(&format!("{name}: latency p50 / p99, µs"), latency, 0.0, Target::None);
+    for count in connections {
+        let all = interleave(&format!("http: {count}"), rounds, &PEERS, |peer| {
+            measure(&program, peer, how, *count, span)
+        })?;
+        for (peer, samples) in PEERS.iter().zip(&all) {
+            let shown = format!(
+                "{} µs of CPU a request; {} requests/s; p50 {}, p99 {} µs",
+                samples.show("cpu_us"),
+                short(samples.median("rate")),
+                short(samples.median("p50_us")),
+                short(samples.median("p99_us")),
+            );
+            table.row(&format!("{count} connections, {}", peer.text()), shown, 0.0, Target::None);
+        }
+        for (peer, samples) in PEERS.iter().zip(&all).take(2) {
+            let ratio = samples.over(&all[2], "cpu_us");
+            table.row(
+                &format!("{count} connections, {}'s CPU a request / tokio's", peer.text()),
+                ratio.show("cpu_us"),
+                ratio.median("cpu_us"),
+                Target::Most(1.0),
+            );
+        }
+        table.flush();
     }
-    for (at, peer) in peers.iter().enumerate().take(2) {
-        let ratio = all[at].over(&all[2], "cpu_us");
-        table.row(
-            &format!("{}'s CPU a request / tokio's", peer.text()),
-            ratio.show("cpu_us"),
-            ratio.median("cpu_us"),
-            Target::Most(1.0),
-        );
-    }
-    table.flush();
     Ok(())
 }

@@ -17,8 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Load {
     set: Set,
     connections: Vec<Connection>,
-    message: Vec<u8>,
+    exchange: Exchange,
     buffer: Vec<u8>,
+}
+
+/// What is sent, and what comes back.
+struct Exchange {
+    message: Vec<u8>,
+    /// Bytes of an answer.
+    answer: usize,
+    /// How an answer begins.
+    begin: &'static [u8],
 }
 
 struct Connection {
@@ -44,8 +53,19 @@ pub(crate) struct Outcome {
 }
 
 impl Load {
-    /// Connects.
+    /// Connects to an echo server.
     pub(crate) fn connect(address: SocketAddr, connections: usize, bytes: usize) -> io::Result<Self> {
+        Self::asking(address, connections, vec![7; bytes], bytes, &[7])
+    }
+
+    /// Connects to a server whose answers all have the same length and beginning.
+    pub(crate) fn asking(
+        address: SocketAddr,
+        connections: usize,
+        message: Vec<u8>,
+        answer: usize,
+        begin: &'static [u8],
+    ) -> io::Result<Self> {
         let set = Set::new()?;
         let mut all = Vec::with_capacity(connections);
         for key in 0..connections {
@@ -55,7 +75,12 @@ impl Load {
             set.add(stream.as_raw_fd(), EDGES, key as u64)?;
             all.push(Connection { stream, since: Instant::now(), sent: 0, received: 0, messages: 0 });
         }
-        Ok(Self { set, connections: all, message: vec![7; bytes], buffer: vec![0; 64 << 10] })
+        Ok(Self {
+            set,
+            connections: all,
+            exchange: Exchange { message, answer, begin },
+            buffer: vec![0; 64 << 10],
+        })
     }
 
     /// One message under way on every connection until the span is over; returns when all are answered.
@@ -65,7 +90,7 @@ impl Load {
         let mut latencies = Histogram::new(3).expect("three figures are valid");
         for connection in &mut self.connections {
             connection.messages = 0;
-            connection.begin(&self.message)?;
+            connection.begin(&self.exchange)?;
         }
         let mut open = self.connections.len();
         while open > 0 {
@@ -76,10 +101,10 @@ impl Load {
             }
             for at in 0..events {
                 let connection = &mut self.connections[self.set.key(at) as usize];
-                if let Some(now) = connection.turn(&self.message, &mut self.buffer)? {
+                if let Some(now) = connection.turn(&self.exchange, &mut self.buffer)? {
                     let _ = latencies.record(now.duration_since(connection.since).as_nanos() as u64);
                     if now < until {
-                        connection.begin(&self.message)?;
+                        connection.begin(&self.exchange)?;
                     } else {
                         open -= 1;
                     }
@@ -98,9 +123,9 @@ impl Load {
 }
 
 impl Connection {
-    fn begin(&mut self, message: &[u8]) -> io::Result<()> {
+    fn begin(&mut self, exchange: &Exchange) -> io::Result<()> {
         (self.since, self.sent, self.received) = (Instant::now(), 0, 0);
-        self.send(message)
+        self.send(&exchange.message)
     }
 
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
@@ -114,11 +139,11 @@ impl Connection {
     }
 
     /// Moves what can move; the time if that was the end of an answer.
-    fn turn(&mut self, message: &[u8], buffer: &mut [u8]) -> io::Result<Option<Instant>> {
-        if self.received == message.len() {
+    fn turn(&mut self, exchange: &Exchange, buffer: &mut [u8]) -> io::Result<Option<Instant>> {
+        if self.received == exchange.answer {
             return Ok(None);
         }
-        self.send(message)?;
+        self.send(&exchange.message)?;
         loop {
             match epoll::read(&self.stream, buffer)? {
                 Some(0) => {
@@ -128,8 +153,12 @@ impl Connection {
                     ));
                 }
                 Some(count) => {
+                    if self.received == 0 && !buffer.starts_with(exchange.begin) {
+                        let begin = String::from_utf8_lossy(&buffer[..count.min(80)]).into_owned();
+                        return Err(io::Error::other(format!("the server answered `{begin}`")));
+                    }
                     self.received += count;
-                    if self.received == message.len() {
+                    if self.received == exchange.answer {
                         self.messages += 1;
                         return Ok(Some(Instant::now()));
                     }

@@ -84,7 +84,14 @@ enum What {
         picture: Option<String>,
     },
     /// hyper on Pirn beside hyper on tokio: server CPU a request.
-    Http,
+    Http {
+        /// Connections, once each.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 1_000])]
+        connections: Vec<usize>,
+        /// Server threads; with one, it has a CPU of its own, and the load generator another.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+        workers: u8,
+    },
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -125,6 +132,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// How a server with so many threads runs.
+fn threads(workers: u8, unpinned: bool) -> cells::How {
+    let cpus = if unpinned || workers > 1 { None } else { cells::cpus() };
+    cells::How { workers: usize::from(workers), cpus }
+}
+
 fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
     let rounds = cli.rounds as usize;
     let (seconds, tasks, sleepers) =
@@ -134,9 +147,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
     let idle_seconds = if cli.quick { 2 } else { 10 };
     match &cli.what {
         What::EchoCells { workers, unpinned } => {
-            let cpus = if *unpinned || *workers > 1 { None } else { cells::cpus() };
-            let how = cells::How { workers: usize::from(*workers), cpus };
-            cells::bench(table, rounds, seconds / 2.0, how)
+            cells::bench(table, rounds, seconds / 2.0, threads(*workers, *unpinned))
         }
         What::Churn { connections } => churn::bench(table, rounds, connections.unwrap_or(churned)),
         What::Fairness => fairness::bench(table, rounds, seconds),
@@ -146,18 +157,19 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
         What::Hop => hop::bench(table, rounds, moves),
         What::Coro { picture } => coroutines::bench(rounds, cli.quick, picture.as_deref()),
-        What::Http => http::bench(table, rounds, seconds),
+        What::Http { connections, workers } => {
+            http::bench(table, rounds, seconds, connections, threads(*workers, false))
+        }
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),
         What::All => {
             echo::bench(table, rounds, seconds)?;
-            http::bench(table, rounds, seconds)?;
+            http::bench(table, rounds, seconds, &[1, 64, 1_000], threads(2, false))?;
             spawn::bench(table, rounds, tasks)?;
             timers::bench(table, rounds, sleepers)?;
             hog::bench(table, rounds, seconds, &[2_000, 10_000])?;
-            let how = cells::How { workers: 1, cpus: cells::cpus() };
-            cells::bench(table, rounds, seconds / 2.0, how)?;
+            cells::bench(table, rounds, seconds / 2.0, threads(1, false))?;
             churn::bench(table, rounds, churned)?;
             fairness::bench(table, rounds, seconds)?;
             hop::bench(table, rounds, moves)?;

@@ -1,34 +1,40 @@
 //! A stream under the traits of hyper and tokio.
 //!
-//! Both hand a reader memory that may be uninitialised, futures-io wants bytes. To clear all of it at each read would cost more than
-//! most requests weigh, so a read is offered about as much as the last ones brought: that much is cleared, and filled in place.
+//! Both hand a reader memory that may be uninitialised, futures-io wants bytes. To clear what is offered at each read would cost more than
+//! most requests weigh, so a read goes through a block of bytes that the thread keeps: what came is copied, and nothing is cleared.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+#[cfg(feature = "tokio")]
+use std::task::ready;
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt;
 
-/// What a read is offered at least and at most, in bytes.
-const ROOM: (usize, usize) = (1 << 10, 64 << 10);
+/// What a read is offered at most, in bytes.
+const ROOM: usize = 64 << 10;
+
+thread_local! {
+    /// Initialised memory for reads. Taken out while one is under way: a stream may read through another [`PirnIo`].
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A stream of futures-io (Pirn's streams, halves and pipes, or a futures-rustls stream over one) under the traits of hyper
 /// ([`rt::Read`], [`rt::Write`]) and, with the feature `tokio`, of tokio (`AsyncRead`, `AsyncWrite`).
 ///
-/// Bytes go through it without a copy. As cancel-safe as the stream.
+/// What is written goes through it without a copy, what is read with one. As cancel-safe as the stream.
 #[derive(Debug)]
 pub struct PirnIo<S> {
     stream: S,
-    /// What the next read is offered.
-    room: usize,
     vectored: bool,
 }
 
 impl<S> PirnIo<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        Self { stream, room: 2 * ROOM.0, vectored: true }
+        Self { stream, vectored: true }
     }
 
     /// Whether hyper may hand several slices to one write. Default: yes, which is right for all streams of Pirn and for futures-rustls. Say no
@@ -53,21 +59,6 @@ impl<S> PirnIo<S> {
     pub fn into_inner(self) -> S {
         self.stream
     }
-
-    /// What to offer a read with so much room.
-    fn offer(&self, remaining: usize) -> usize {
-        remaining.min(self.room)
-    }
-
-    /// Learns from a read.
-    fn learn(&mut self, offered: usize, count: usize) {
-        assert!(count <= offered, "the stream says it read {count} bytes into {offered}");
-        if count == self.room {
-            self.room = (self.room * 2).min(ROOM.1);
-        } else if count < self.room / 4 {
-            self.room = (self.room / 2).max(ROOM.0);
-        }
-    }
 }
 
 impl<S: Unpin> PirnIo<S> {
@@ -76,19 +67,38 @@ impl<S: Unpin> PirnIo<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> PirnIo<S> {
+    /// Reads at most `room` bytes and gives them to `put`.
+    fn poll_read_into(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: usize,
+        put: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<()>> {
+        // A thread that ends has none any more.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        if scratch.is_empty() {
+            scratch = vec![0; ROOM];
+        }
+        let room = room.min(ROOM);
+        let read = self.stream().poll_read(context, &mut scratch[..room]);
+        if let Poll::Ready(Ok(count)) = read {
+            assert!(count <= room, "the stream says it read {count} bytes into {room}");
+            put(&scratch[..count]);
+        }
+        let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+        read.map_ok(|_| ())
+    }
+}
+
 impl<S: AsyncRead + Unpin> rt::Read for PirnIo<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let offered = self.offer(buffer.remaining());
-        let room = buffer.initialize_unfilled_to(offered);
-        let count = ready!(self.as_mut().stream().poll_read(context, room))?;
-        self.learn(offered, count);
-        // SAFETY: the first `offered` bytes were initialised above, and `learn` has seen that these are not more.
-        unsafe { buffer.advance(count) };
-        Poll::Ready(Ok(()))
+        let room = buffer.remaining();
+        self.poll_read_into(context, room, |bytes| buffer.put_slice(bytes))
     }
 }
 
@@ -132,14 +142,17 @@ writes!(rt::Write);
 #[cfg(feature = "tokio")]
 impl<S: AsyncRead + Unpin> tokio::io::AsyncRead for PirnIo<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let offered = self.offer(buffer.remaining());
-        let room = buffer.initialize_unfilled_to(offered);
-        let count = ready!(self.as_mut().stream().poll_read(context, room))?;
-        self.learn(offered, count);
+        let initialized = buffer.initialized().len() - buffer.filled().len();
+        if initialized == 0 {
+            return self.poll_read_into(context, buffer.remaining(), |bytes| buffer.put_slice(bytes));
+        }
+        // All of it, if somebody reads into bytes: no copy then.
+        let room = buffer.initialize_unfilled_to(initialized);
+        let count = ready!(self.stream().poll_read(context, room))?;
         buffer.advance(count);
         Poll::Ready(Ok(()))
     }
