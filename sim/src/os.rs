@@ -1,6 +1,5 @@
 //! `pirn::os::Os` over the world: what a runtime on a simulated host sees of its machine.
 
-use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::{OwnedFd, RawFd};
@@ -39,10 +38,6 @@ impl Descriptor for SimFd {
     fn raw(&self) -> RawFd {
         self.raw
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Drop for SimFd {
@@ -59,7 +54,7 @@ impl Drop for SimFd {
 
 /// The socket behind a descriptor of this run.
 pub(crate) fn socket_of(fd: &Fd) -> io::Result<u32> {
-    match fd.as_any().downcast_ref::<SimFd>() {
+    match fd.downcast_ref::<SimFd>() {
         Some(fd) if current().is_some_and(|executor| executor.world().run == fd.run) => Ok(fd.socket),
         _ if disk::is_file(fd) => Err(error(libc::ENOTSOCK)),
         _ => Err(error(libc::EBADF)),

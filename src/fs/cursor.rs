@@ -12,7 +12,7 @@ use super::file::{CHUNK, File, gather, scatter};
 use super::op;
 use crate::io::{InFlight, Port, Started, poll_budget, spend_budget};
 use crate::os::file::Target;
-use crate::os::{Completion, FileOp, Op, Yielded};
+use crate::os::{Completion, FileOp, Op, Yielded, total};
 
 /// Where the next read or write goes, and the one that is in flight.
 #[derive(Debug, Default)]
@@ -120,7 +120,7 @@ impl File {
         context: &mut Context<'_>,
         into: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let room: usize = into.iter().map(|slice| slice.len()).sum();
+        let room = total(into);
         loop {
             match ready!(self.cursor.poll(self.port.as_ref(), context)) {
                 Some((What::Write, completion)) => {

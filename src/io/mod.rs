@@ -15,7 +15,8 @@
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Awaits, Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{
-    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget, step_aside, take_budget,
+    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget, step_aside,
+    take_budget,
 };
 
 mod context;

@@ -7,7 +7,7 @@ use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
 use crate::io::{InFlight, Port, locked, poll_budget, spend_budget};
-use crate::os::{Fd, Interest, Os};
+use crate::os::{Fd, Interest, Os, total};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// The state of the direction.
@@ -36,7 +36,7 @@ impl ReadSide {
         into: &mut [IoSliceMut<'_>],
         take: Take,
     ) -> Poll<io::Result<usize>> {
-        let asked = into.iter().map(|slice| slice.len()).sum();
+        let asked = total(into);
         self.poll_call(port, fd, context, asked, take, |os| os.try_recv(fd, into, take == Take::Peek))
     }
 

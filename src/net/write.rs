@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use crate::io::{InFlight, Polled, Port, Staged, Started, Turn, Wakers, locked};
-use crate::os::{Completion, Fd, Op};
+use crate::os::{Completion, Fd, Op, total};
 use crate::sync::Mutex;
 
 pub(super) use self::owned::OwnedWrite;
@@ -104,7 +104,7 @@ impl Writer {
             if !wakers.spend() {
                 return ControlFlow::Break(Poll::Pending);
             }
-            let count = from.iter().map(|slice| slice.len()).sum();
+            let count = total(from);
             if side.stage(self, port, from, count) {
                 return ControlFlow::Break(Poll::Ready(Ok(count)));
             }
@@ -283,7 +283,7 @@ impl WriteSide {
         if let Some(count) = port.os().try_send(fd, from)? {
             return Ok(count);
         }
-        let mut bytes = Vec::with_capacity(COPY.min(from.iter().map(|slice| slice.len()).sum()));
+        let mut bytes = Vec::with_capacity(COPY.min(total(from)));
         for slice in from {
             let room = bytes.capacity() - bytes.len();
             bytes.extend_from_slice(&slice[..slice.len().min(room)]);

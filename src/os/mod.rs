@@ -17,6 +17,7 @@ use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Deref;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -50,12 +51,10 @@ mod uring;
 /// An open descriptor with whatever its backend keeps about it. Closed when the last reference goes, so never under an op.
 pub type Fd = Arc<dyn Descriptor>;
 
-/// What a backend puts behind an [`Fd`].
+/// What a backend puts behind an [`Fd`]: it finds its own type again through [`Any`].
 pub trait Descriptor: Any + Send + Sync + fmt::Debug {
     /// The number the kernel gave it.
     fn raw(&self) -> RawFd;
-    /// For the backend to find its own type again.
-    fn as_any(&self) -> &dyn Any;
     /// A second descriptor of the same open socket, for code outside of the runtime. Fails while the backend holds bytes
     /// of it that were not read. The simulator has none to give.
     fn duplicate(&self) -> io::Result<OwnedFd> {
@@ -63,6 +62,21 @@ pub trait Descriptor: Any + Send + Sync + fmt::Debug {
             io::ErrorKind::Unsupported,
             "this descriptor exists in the simulator only: there is none of the system to hand out",
         ))
+    }
+}
+
+impl dyn Descriptor {
+    /// The backend's own type, if it is this one.
+    pub fn downcast_ref<T: Descriptor>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// How many bytes the slices hold together; one of them is the usual case.
+pub(crate) fn total<S: Deref<Target = [u8]>>(slices: &[S]) -> usize {
+    match slices {
+        [only] => only.len(),
+        _ => slices.iter().map(|slice| slice.len()).sum(),
     }
 }
 
@@ -212,6 +226,11 @@ pub struct DriverParts {
 pub trait Submit: Send {
     /// Starts an op. `Done`: resolved at once, and no completion will come.
     fn submit(&mut self, token: Token, op: Op) -> Submitted;
+    /// [`Op::Ready`] whose descriptor is only lent: the caller keeps it until the op has resolved, or its cancel was asked for, and
+    /// if the descriptor then goes first, the op is cancelled by that. The most frequent op of all costs no reference count.
+    fn wait(&mut self, token: Token, fd: &Fd, interest: Interest) -> Submitted {
+        self.submit(token, Op::Ready { fd: Arc::clone(fd), interest })
+    }
     /// Asks for an early end of an op submitted here. Its completion still comes, exactly once.
     fn cancel(&mut self, token: Token);
 }

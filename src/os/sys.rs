@@ -29,6 +29,23 @@ fn check_size(returned: isize) -> io::Result<usize> {
     if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned as usize) }
 }
 
+/// Makes a call that moves bytes, and says how many: again if a signal interrupts it; `None` if it would block.
+#[inline]
+fn transfer(mut call: impl FnMut() -> isize) -> io::Result<Option<usize>> {
+    loop {
+        let returned = call();
+        if returned >= 0 {
+            return Ok(Some(returned as usize));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) => return Ok(None),
+            _ => return Err(error),
+        }
+    }
+}
+
 /// Repeats a call that a signal interrupts; a call that would block is `None`.
 pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
     loop {
@@ -178,34 +195,44 @@ pub(super) fn shutdown(fd: RawFd, how: Shutdown) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd, how) }).map(drop)
 }
 
-pub(super) fn recv(fd: RawFd, into: &mut [u8], flags: c_int) -> io::Result<usize> {
+pub(super) fn recv(fd: RawFd, into: &mut [u8], flags: c_int) -> io::Result<Option<usize>> {
     // SAFETY: pointer and length are those of `into`.
-    check_size(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) })
+    transfer(|| unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) })
 }
 
 /// Receives into `buffer`, which is cleared first; at most `max` bytes. Of a stream that is no socket: reads.
-pub(super) fn recv_vec(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+pub(super) fn recv_vec(
+    fd: RawFd,
+    socket: bool,
+    buffer: &mut Vec<u8>,
+    max: usize,
+) -> io::Result<Option<usize>> {
     buffer.clear();
     buffer.reserve(max);
     recv_spare(fd, socket, buffer, max)
 }
 
 /// Receives into the unused capacity of `buffer`, behind what it holds; at most `max` bytes, for which there is room.
-pub(super) fn recv_spare(fd: RawFd, socket: bool, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+pub(super) fn recv_spare(
+    fd: RawFd,
+    socket: bool,
+    buffer: &mut Vec<u8>,
+    max: usize,
+) -> io::Result<Option<usize>> {
     let spare: &mut [MaybeUninit<u8>] = &mut buffer.spare_capacity_mut()[..max];
     // SAFETY: pointer and length are those of `spare`, and the kernel only writes.
-    let count = check_size(unsafe {
+    let count = transfer(|| unsafe {
         match socket {
             true => libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), 0),
             false => libc::read(fd, spare.as_mut_ptr().cast(), spare.len()),
         }
     })?;
     // SAFETY: the kernel wrote `count` bytes, at most `max`, behind the ones it held; they fit the capacity.
-    unsafe { buffer.set_len(buffer.len() + count) };
+    unsafe { buffer.set_len(buffer.len() + count.unwrap_or(0)) };
     Ok(count)
 }
 
-pub(super) fn recv_slices(fd: RawFd, into: &mut [IoSliceMut<'_>], flags: c_int) -> io::Result<usize> {
+pub(super) fn recv_slices(fd: RawFd, into: &mut [IoSliceMut<'_>], flags: c_int) -> io::Result<Option<usize>> {
     if let [only] = into {
         return recv(fd, only, flags);
     }
@@ -214,15 +241,15 @@ pub(super) fn recv_slices(fd: RawFd, into: &mut [IoSliceMut<'_>], flags: c_int) 
     message.msg_iov = into.as_mut_ptr().cast();
     message.msg_iovlen = into.len().min(SLICES) as _;
     // SAFETY: `IoSliceMut` has the layout of `iovec` (std's promise), and each describes writable memory.
-    check_size(unsafe { libc::recvmsg(fd, &mut message, flags) })
+    transfer(|| unsafe { libc::recvmsg(fd, &mut message, flags) })
 }
 
-pub(super) fn send(fd: RawFd, from: &[u8]) -> io::Result<usize> {
+pub(super) fn send(fd: RawFd, from: &[u8]) -> io::Result<Option<usize>> {
     // SAFETY: pointer and length are those of `from`.
-    check_size(unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL) })
 }
 
-pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     if let [only] = from {
         return send(fd, only);
     }
@@ -231,21 +258,21 @@ pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<usize> 
     message.msg_iov = from.as_ptr().cast_mut().cast();
     message.msg_iovlen = from.len().min(SLICES) as _;
     // SAFETY: `IoSlice` has the layout of `iovec`, each describes readable memory, and sendmsg writes to none of it.
-    check_size(unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
 }
 
 /// Reads from a stream that is no socket.
-pub(super) fn read_slices(fd: RawFd, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+pub(super) fn read_slices(fd: RawFd, into: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
     let count = into.len().min(SLICES) as c_int;
     // SAFETY: `IoSliceMut` has the layout of `iovec` (std's promise), and each describes writable memory.
-    check_size(unsafe { libc::readv(fd, into.as_mut_ptr().cast(), count) })
+    transfer(|| unsafe { libc::readv(fd, into.as_mut_ptr().cast(), count) })
 }
 
 /// Writes to a stream that is no socket. To a broken pipe: EPIPE, as long as the program ignores SIGPIPE, which std sees to.
-pub(super) fn write_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn write_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     let count = from.len().min(SLICES) as c_int;
     // SAFETY: `IoSlice` has the layout of `iovec`, each describes readable memory, and writev writes to none of it.
-    check_size(unsafe { libc::writev(fd, from.as_ptr().cast(), count) })
+    transfer(|| unsafe { libc::writev(fd, from.as_ptr().cast(), count) })
 }
 
 /// Whether a call would not block now: asks without waiting.

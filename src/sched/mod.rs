@@ -24,7 +24,9 @@
 
 pub(crate) use self::commit::poll_commit;
 pub(crate) use self::config::{Config, GroupConfig};
-pub(crate) use self::context::{emit, enter_handle, poll_budget, port, spend_budget, with_context, with_pool};
+pub(crate) use self::context::{
+    emit, enter_handle, poll_budget, port, spend_budget, with_context, with_pool,
+};
 #[cfg(feature = "coro")]
 pub(crate) use self::context::{fiber, refill_budget, swap_fiber, unsuspended, with_stacks};
 pub(crate) use self::entry::block_on;

@@ -27,10 +27,18 @@ fn awaits(op: &Op) -> Awaits {
     match op {
         Op::Accept { fd } => Awaits::Accept(fd.raw()),
         Op::Connect { fd, .. } => Awaits::Connect(fd.raw()),
-        Op::Recv { fd, .. } | Op::Ready { fd, interest: Interest::Read } => Awaits::Read(fd.raw()),
-        Op::Send { fd, .. } | Op::Ready { fd, interest: Interest::Write } => Awaits::Write(fd.raw()),
+        Op::Recv { fd, .. } => Awaits::Read(fd.raw()),
+        Op::Send { fd, .. } => Awaits::Write(fd.raw()),
+        Op::Ready { fd, interest } => awaits_ready(fd, *interest),
         Op::File(_) => Awaits::File,
         Op::Settle { .. } => Awaits::Unknown,
+    }
+}
+
+fn awaits_ready(fd: &Fd, interest: Interest) -> Awaits {
+    match interest {
+        Interest::Read => Awaits::Read(fd.raw()),
+        Interest::Write => Awaits::Write(fd.raw()),
     }
 }
 
@@ -93,14 +101,15 @@ impl Port for Shared {
                     },
                     (None, _) => {}
                 }
-                let op = Op::Ready { fd: Arc::clone(fd), interest };
                 let renewed = slot.is_some();
                 let started = match here {
                     Some((core, seat)) => {
-                        let slot = slot.unwrap_or_else(|| self.seat(seat).ops.open(awaits(&op)));
-                        self.start_here(core, seat, op, slot)
+                        let open = || self.seat(seat).ops.open(awaits_ready(fd, interest));
+                        let (token, first) = slot.unwrap_or_else(open);
+                        let submitted = core.submit.borrow_mut().wait(token, fd, interest);
+                        self.started(core, seat, submitted, (token, first))
                     }
-                    None => self.start(op),
+                    None => self.start(Op::Ready { fd: Arc::clone(fd), interest }),
                 };
                 match started {
                     Started::InFlight(token) => *wait = Some(InFlight::new(token)),
@@ -154,12 +163,22 @@ impl Shared {
     }
 
     /// Starts an op in an open slot of the calling thread's seat.
-    fn start_here(&self, core: &Core, seat: u32, op: Op, (token, first): (Token, bool)) -> Started {
-        let ops = &self.seat(seat).ops;
-        let submitted = core.submit.borrow_mut().submit(token, op);
+    fn start_here(&self, core: &Core, seat: u32, op: Op, slot: (Token, bool)) -> Started {
+        let submitted = core.submit.borrow_mut().submit(slot.0, op);
+        self.started(core, seat, submitted, slot)
+    }
+
+    /// What became of an op of an open slot of the calling thread's seat.
+    fn started(
+        &self,
+        core: &Core,
+        seat: u32,
+        submitted: Submitted,
+        (token, first): (Token, bool),
+    ) -> Started {
         match submitted {
             Submitted::Done(completion) => {
-                ops.close(token);
+                self.seat(seat).ops.close(token);
                 return Started::Done(completion);
             }
             Submitted::Pending => core.emit(Event::Submit { token: token.bits(), worker: seat as u16 }),

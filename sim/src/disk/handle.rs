@@ -1,6 +1,5 @@
 //! Open files, and the calls on them that never block.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
@@ -46,10 +45,6 @@ impl Descriptor for SimFile {
     fn raw(&self) -> RawFd {
         self.raw
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Drop for SimFile {
@@ -67,13 +62,13 @@ impl Drop for SimFile {
 
 /// Whether this is the descriptor of a file.
 pub(crate) fn is_file(fd: &Fd) -> bool {
-    fd.as_any().is::<SimFile>()
+    fd.downcast_ref::<SimFile>().is_some()
 }
 
 impl World {
     /// The open file behind a descriptor of this run.
     pub(super) fn file_of(&self, fd: &Fd) -> Result<u32, Errno> {
-        match fd.as_any().downcast_ref::<SimFile>() {
+        match fd.downcast_ref::<SimFile>() {
             Some(fd) if self.run == fd.run => Ok(fd.file),
             _ => Err(libc::EBADF),
         }
@@ -122,7 +117,7 @@ impl World {
     /// A descriptor of a simulated kernel stands for the open file from now on: its host, number and the open file.
     pub(crate) fn take_over(&mut self, fd: &Fd) -> Result<(u32, RawFd, u32), Errno> {
         let file = self.file_of(fd)?;
-        if let Some(fd) = fd.as_any().downcast_ref::<SimFile>() {
+        if let Some(fd) = fd.downcast_ref::<SimFile>() {
             fd.lent.store(true, Ordering::Relaxed);
         }
         let open = self.file(file);

@@ -10,7 +10,8 @@ use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;
 use crate::os::file::pool::{Files, Pool, PoolOf, Sink, give_back};
 use crate::os::{
-    Completion, Descriptor, DriverConfig, DriverParts, Fd, FileOp, Op, Reap, Submit, Submitted, Token, Wait,
+    Completion, Descriptor, DriverConfig, DriverParts, Fd, FileOp, Interest, Op, Reap, Submit, Submitted,
+    Token, Wait,
 };
 
 /// Makes the parts.
@@ -107,6 +108,19 @@ impl Submit for Submitter {
             self.note(token, direction, &fd);
         }
         submitted
+    }
+
+    fn wait(&mut self, token: Token, fd: &Fd, interest: Interest) -> Submitted {
+        let waits = Socket::of(fd).ok().and_then(|socket| socket.wait(&self.home, token, fd, interest));
+        match waits {
+            Some(submitted) => {
+                if matches!(submitted, Submitted::Pending) {
+                    self.note(token, Direction::to(interest), fd);
+                }
+                submitted
+            }
+            None => self.submit(token, Op::Ready { fd: Arc::clone(fd), interest }),
+        }
     }
 
     fn cancel(&mut self, token: Token) {

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use super::ahead::Ahead;
 use super::sys::INEXACT;
 use crate::os::sys::{self as calls, retry};
-use crate::os::{Address, Completion, Fd, Op, Token, Yielded};
+use crate::os::{Address, Completion, Fd, Interest, Op, Token, Yielded};
 
 /// The largest piece of the scratch buffer that is given away as it is; smaller ones are copied out, so that a
 /// small message does not carry a large buffer about.
@@ -32,6 +32,8 @@ pub(super) struct Side {
     pub(super) armed: Armed,
     /// A short count proves that the kernel's queue is empty (full).
     exact: bool,
+    /// A wait for readiness without a reference of its own to the socket, whose owner has one.
+    lent: Option<Token>,
     first: Option<Waiting>,
     more: VecDeque<Waiting>,
     /// What was taken before it was asked for; there once anything was.
@@ -64,7 +66,15 @@ type Played = (io::Result<usize>, Yielded);
 
 impl Side {
     pub(super) fn new() -> Self {
-        Self { ready: true, armed: Armed::No, exact: true, first: None, more: VecDeque::new(), ahead: None }
+        Self {
+            ready: true,
+            armed: Armed::No,
+            exact: true,
+            lent: None,
+            first: None,
+            more: VecDeque::new(),
+            ahead: None,
+        }
     }
 
     /// Whether a call is known to move nothing: nobody has to ask the kernel.
@@ -109,7 +119,26 @@ impl Side {
 
     /// Whether ops wait.
     pub(super) fn waits(&self) -> bool {
-        self.first.is_some()
+        self.lent.is_some() || self.first.is_some()
+    }
+
+    /// Has a wait stand here that is lent its socket. One only: false says that another one does.
+    pub(super) fn lend(&mut self, token: Token) -> bool {
+        let free = self.lent.is_none();
+        if free {
+            self.lent = Some(token);
+        }
+        free
+    }
+
+    /// Takes that wait out, if it is this one.
+    pub(super) fn take_lent(&mut self, token: Token) -> bool {
+        self.lent.take_if(|lent| *lent == token).is_some()
+    }
+
+    /// Takes out whichever it is, because the socket goes.
+    pub(super) fn end_lent(&mut self) -> Option<Token> {
+        self.lent.take()
     }
 
     /// The op whose turn it is.
@@ -174,11 +203,19 @@ impl Side {
         out: &mut Vec<Completion>,
         spent: &mut Vec<Fd>,
     ) {
+        if !self.may_move() {
+            return;
+        }
+        // An event is what it waited for; whoever then hears "not now" asks again.
+        out.extend(self.lent.take().map(|token| Completion {
+            token,
+            result: Ok(0),
+            yielded: Yielded::Nothing,
+        }));
         while self.may_move()
             && let Some(mut first) = self.first.take()
         {
             let played = match first.op {
-                // An event is what it waited for; whoever then hears "not now" asks again.
                 Op::Ready { .. } => Some((Ok(0), Yielded::Nothing)),
                 _ => self.play(kernel, &mut first, scratch),
             };
@@ -217,21 +254,14 @@ impl Side {
             },
             Op::Recv { max, .. } => self.play_recv(kernel, *max, scratch),
             Op::Send { bytes, from, .. } => self.play_send(kernel, bytes, *from, &mut waiting.sent),
-            Op::Ready { .. } if self.ahead().is_some() => Some((Ok(0), Yielded::Nothing)),
-            Op::Ready { .. } if self.armed != Armed::No && !self.ready => None,
+            Op::Ready { interest, .. } => {
+                self.play_ready(kernel, *interest).map(|done| (done.map(|()| 0), Yielded::Nothing))
+            }
             Op::Settle { .. } if matches!(self.armed, Armed::Takes | Armed::Pausing) => None,
             Op::Settle { .. } => {
                 let held = self.ahead.as_ref().map_or(0, |ahead| ahead.held());
                 Some((Ok(held), Yielded::Nothing))
             }
-            // It may come without a reason: whoever makes the call finds out.
-            Op::Ready { .. } if self.armed != Armed::No && kernel.own => Some((Ok(0), Yielded::Nothing)),
-            // `ready` is a guess where others than this machine make the calls.
-            Op::Ready { interest, .. } => match calls::is_ready(fd, *interest) {
-                Ok(true) => Some((Ok(0), Yielded::Nothing)),
-                Ok(false) => self.has_to_wait(),
-                Err(error) => Some((Err(error), Yielded::Nothing)),
-            },
             Op::File(_) => unreachable!("{NO_SOCKET}"),
         }
     }
@@ -256,6 +286,31 @@ impl Side {
         None
     }
 
+    /// Whether a wait for readiness is over before it began.
+    pub(super) fn play_ready(&mut self, kernel: Kernel, interest: Interest) -> Option<io::Result<()>> {
+        if self.ahead().is_some() {
+            return Some(Ok(()));
+        }
+        if self.armed != Armed::No {
+            if !self.ready {
+                return None;
+            }
+            // It may come without a reason: whoever makes the call finds out.
+            if kernel.own {
+                return Some(Ok(()));
+            }
+        }
+        // `ready` is a guess where others than this machine make the calls.
+        match calls::is_ready(kernel.fd, interest) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => {
+                self.ready = false;
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     fn play_recv(&mut self, kernel: Kernel, max: usize, scratch: &mut Vec<u8>) -> Option<Played> {
         if let Some(taken) = self.ahead().and_then(|ahead| ahead.take(max)) {
             return Some(match taken {
@@ -266,7 +321,7 @@ impl Side {
         if !self.ready {
             return None;
         }
-        match retry(|| calls::recv_vec(kernel.fd, kernel.socket, scratch, max)) {
+        match calls::recv_vec(kernel.fd, kernel.socket, scratch, max) {
             Ok(count) => {
                 self.moved(max, count);
                 let count = count?;
@@ -290,10 +345,11 @@ impl Side {
             if rest.is_empty() {
                 break Ok(*sent);
             }
-            match retry(|| match kernel.socket {
+            let sent_now = match kernel.socket {
                 true => calls::send(kernel.fd, rest),
                 false => calls::write_slices(kernel.fd, &[io::IoSlice::new(rest)]),
-            }) {
+            };
+            match sent_now {
                 Ok(count) => {
                     self.moved(rest.len(), count);
                     *sent += count.unwrap_or(0);

@@ -1,6 +1,5 @@
 //! A socket of a live machine: two sides, and the set or ring that tells of their edges.
 
-use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -9,11 +8,12 @@ use std::sync::{Arc, Weak};
 
 use super::side::{self, Armed, Kernel, Side, Waiting};
 use super::sys::{BROKEN, READ, WRITE};
+use crate::os::file::pool::Sink;
 use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
 use crate::os::{
     Address, Completion, Descriptor, Fd, Interest, Op, RecvMessage, SendMessage, SocketOption, Submitted,
-    Token, Yielded,
+    Token, Yielded, total,
 };
 use crate::sync::Mutex;
 
@@ -80,7 +80,7 @@ impl Wants {
 }
 
 /// Who tells sockets of their edges: an epoll set, or a ring. What is ready when the watch begins counts as an edge.
-pub(in crate::os) trait Home: Send + Sync + fmt::Debug {
+pub(in crate::os) trait Home: Sink + fmt::Debug {
     /// Registers a socket, watches for one thing and returns the registration's key.
     fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
     /// Watches for one thing besides the `others`, anew if that ended.
@@ -103,32 +103,43 @@ pub(in crate::os) enum Direction {
 }
 
 impl Direction {
+    /// The side that gets ready for that.
+    pub(super) fn to(interest: Interest) -> Self {
+        match interest {
+            Interest::Read => Self::Read,
+            Interest::Write => Self::Write,
+        }
+    }
+
     /// The side an op plays on.
     pub(super) fn of(op: &Op) -> Self {
         match op {
-            Op::Accept { .. }
-            | Op::Recv { .. }
-            | Op::Ready { interest: Interest::Read, .. }
-            | Op::Settle { .. } => Self::Read,
-            Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => Self::Write,
+            Op::Accept { .. } | Op::Recv { .. } | Op::Settle { .. } => Self::Read,
+            Op::Connect { .. } | Op::Send { .. } => Self::Write,
+            Op::Ready { interest, .. } => Self::to(*interest),
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
     }
 }
 
 impl Want {
+    /// What a wait for readiness waits for.
+    fn ready(interest: Interest, kind: Kind) -> Self {
+        match interest {
+            Interest::Read if kind == Kind::Stream => Self::Bytes,
+            Interest::Read => Self::Readable,
+            Interest::Write => Self::Writable,
+        }
+    }
+
     /// What an op that has to wait waits for.
     pub(super) fn of(op: &Op, kind: Kind) -> Self {
         match op {
             Op::Accept { .. } => Self::Connections,
             Op::Recv { .. } if kind != Kind::Other => Self::Bytes,
-            Op::Ready { interest: Interest::Read, .. } if kind == Kind::Stream => Self::Bytes,
-            Op::Recv { .. } | Op::Ready { interest: Interest::Read, .. } | Op::Settle { .. } => {
-                Self::Readable
-            }
-            Op::Connect { .. } | Op::Send { .. } | Op::Ready { interest: Interest::Write, .. } => {
-                Self::Writable
-            }
+            Op::Recv { .. } | Op::Settle { .. } => Self::Readable,
+            Op::Connect { .. } | Op::Send { .. } => Self::Writable,
+            Op::Ready { interest, .. } => Self::ready(*interest, kind),
             Op::File(_) => unreachable!("{}", side::NO_SOCKET),
         }
     }
@@ -175,7 +186,7 @@ impl Socket {
 
     /// The socket behind a descriptor of this machine.
     pub(in crate::os) fn of(fd: &Fd) -> io::Result<&Self> {
-        fd.as_any().downcast_ref().ok_or_else(|| {
+        fd.downcast_ref().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{fd:?} belongs to no live machine: use it with the one that made it"),
@@ -188,7 +199,7 @@ impl Socket {
         into: &mut [IoSliceMut<'_>],
         peek: bool,
     ) -> io::Result<Option<usize>> {
-        let asked = into.iter().map(|slice| slice.len()).sum();
+        let asked = total(into);
         if asked == 0 {
             return Ok(Some(0));
         }
@@ -200,10 +211,10 @@ impl Socket {
             return Ok(None);
         }
         let flags = if peek { libc::MSG_PEEK } else { 0 };
-        let count = retry(|| match self.kind != Kind::Other {
+        let count = match self.kind != Kind::Other {
             true => calls::recv_slices(self.raw(), into, flags),
             false => calls::read_slices(self.raw(), into),
-        })?;
+        }?;
         if count.is_none() || !peek {
             side.moved(asked, count);
         }
@@ -223,13 +234,13 @@ impl Socket {
         if side.known_idle() {
             return Ok(None);
         }
-        let count = retry(|| calls::recv_spare(self.raw(), self.kind != Kind::Other, into, room))?;
+        let count = calls::recv_spare(self.raw(), self.kind != Kind::Other, into, room)?;
         side.moved(room, count);
         Ok(count)
     }
 
     pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let asked = from.iter().map(|slice| slice.len()).sum();
+        let asked = total(from);
         let mut side = self.write.lock();
         if side.known_idle() || side.waits() {
             return Ok(None);
@@ -237,10 +248,10 @@ impl Socket {
         if asked == 0 {
             return Ok(Some(0));
         }
-        let count = retry(|| match self.kind != Kind::Other {
+        let count = match self.kind != Kind::Other {
             true => calls::send_slices(self.raw(), from),
             false => calls::write_slices(self.raw(), from),
-        })?;
+        }?;
         side.moved(asked, count);
         Ok(count)
     }
@@ -291,9 +302,7 @@ impl Socket {
         op: Op,
         stage: &mut Stage,
     ) -> Submitted {
-        // Relaxed: who waits at a listener has it from whoever made it one.
-        let kind = if self.listening.load(Ordering::Relaxed) { Kind::Socket } else { self.kind };
-        let (direction, want) = (Direction::of(&op), Want::of(&op, kind));
+        let (direction, want) = (Direction::of(&op), Want::of(&op, self.kind_now()));
         let settles = matches!(op, Op::Settle { .. });
         let mut waiting = Waiting::new(token, op);
         let mut side = self.side(direction).lock();
@@ -313,27 +322,70 @@ impl Socket {
             drop(side);
             return Submitted::Done(Completion { token, result, yielded });
         }
-        if side.armed == Armed::No {
-            // What became ready since the call comes with the registration.
-            match self.arm(Some(home), want, waiting.fd()) {
-                Ok(armed) => side.armed = armed,
-                Err(error) => {
-                    drop(side);
-                    let (mut completion, _) = waiting.cancelled();
-                    completion.result = Err(error);
-                    return Submitted::Done(completion);
-                }
-            }
-            side.ready = false;
+        if let Err(error) = self.arm_side(&mut side, home, want, waiting.fd()) {
+            drop(side);
+            let (mut completion, _) = waiting.cancelled();
+            completion.result = Err(error);
+            return Submitted::Done(completion);
         }
         side.push(waiting);
         Submitted::Pending
     }
 
-    /// Takes a waiting op out. `None`: it has resolved, and its completion is under way.
-    pub(in crate::os) fn cancel(&self, direction: Direction, token: Token) -> Option<(Completion, Fd)> {
-        let waiting = self.side(direction).lock().remove(token)?;
-        Some(waiting.cancelled())
+    /// The same for a wait for readiness that is lent the socket, behind `this`. `None`: another such wait stands here.
+    pub(in crate::os) fn wait(
+        &self,
+        home: &Arc<dyn Home>,
+        token: Token,
+        this: &Fd,
+        interest: Interest,
+    ) -> Option<Submitted> {
+        let done = |result| Some(Submitted::Done(Completion { token, result, yielded: Yielded::Nothing }));
+        let mut side = self.side(Direction::to(interest)).lock();
+        if side.may_move()
+            && !side.waits()
+            && let Some(result) = side.play_ready(self.kernel(), interest)
+        {
+            return done(result.map(|()| 0));
+        }
+        if side.armed == Armed::No
+            && let Err(error) = self.arm_side(&mut side, home, Want::ready(interest, self.kind_now()), this)
+        {
+            return done(Err(error));
+        }
+        side.lend(token).then_some(Submitted::Pending)
+    }
+
+    /// What it is for who waits now.
+    fn kind_now(&self) -> Kind {
+        // Relaxed: who waits at a listener has it from whoever made it one.
+        if self.listening.load(Ordering::Relaxed) { Kind::Socket } else { self.kind }
+    }
+
+    /// Has a home see to a side, unless one does.
+    fn arm_side(&self, side: &mut Side, home: &Arc<dyn Home>, want: Want, this: &Fd) -> io::Result<()> {
+        if side.armed == Armed::No {
+            // What became ready since the call comes with the registration.
+            side.armed = self.arm(Some(home), want, this)?;
+            side.ready = false;
+        }
+        Ok(())
+    }
+
+    /// Takes a waiting op out, with its reference to the socket if it had one. `None`: it has resolved, and its completion
+    /// is under way.
+    pub(in crate::os) fn cancel(
+        &self,
+        direction: Direction,
+        token: Token,
+    ) -> Option<(Completion, Option<Fd>)> {
+        let mut side = self.side(direction).lock();
+        if side.take_lent(token) {
+            return Some((cancelled(token), None));
+        }
+        let waiting = side.remove(token)?;
+        let (completion, fd) = waiting.cancelled();
+        Some((completion, Some(fd)))
     }
 
     /// Plays what waits for an event.
@@ -439,13 +491,15 @@ impl Socket {
     }
 }
 
+/// The completion of a wait that was cancelled.
+fn cancelled(token: Token) -> Completion {
+    let result = Err(io::Error::from_raw_os_error(libc::ECANCELED));
+    Completion { token, result, yielded: Yielded::Nothing }
+}
+
 impl Descriptor for Socket {
     fn raw(&self) -> RawFd {
         self.open().as_raw_fd()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     fn duplicate(&self) -> io::Result<OwnedFd> {
@@ -467,6 +521,10 @@ impl Drop for Socket {
         if let Some((home, key)) = registration.home.take()
             && let Some(fd) = self.fd.take()
         {
+            // Their cancels, if they are on their way, find nobody any more.
+            for side in [&mut self.read, &mut self.write] {
+                side.get_mut().end_lent().into_iter().for_each(|token| home.deliver(cancelled(token)));
+            }
             home.leave(fd, key, registration.watched, elsewhere);
         }
     }

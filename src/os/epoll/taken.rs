@@ -2,7 +2,7 @@
 
 use super::side::{self, Armed, Kernel, Side, Waiting};
 use super::socket::{Direction, Socket, Stage, Want};
-use crate::os::sys::{self as calls, retry};
+use crate::os::sys as calls;
 use crate::os::{Address, Completion, Fd, Op};
 
 /// Bytes of one receive in a home's place.
@@ -87,13 +87,15 @@ impl Socket {
         out: &mut Vec<Completion>,
     ) {
         let mut side = self.side(direction).lock();
-        match side.first().map(Waiting::op) {
-            None => return,
-            Some(op) if matches!(side.armed, Armed::Takes | Armed::Pausing) => match op {
-                Op::Accept { .. } => self.take_connection(&mut side),
-                _ => self.take_bytes(&mut side, &mut stage.scratch),
-            },
-            Some(_) => side.event(bits),
+        if !side.waits() {
+            return;
+        }
+        if !matches!(side.armed, Armed::Takes | Armed::Pausing) {
+            side.event(bits);
+        } else if let Some(Op::Accept { .. }) = side.first().map(Waiting::op) {
+            self.take_connection(&mut side);
+        } else {
+            self.take_bytes(&mut side, &mut stage.scratch);
         }
         side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
         drop(side);
@@ -103,7 +105,7 @@ impl Socket {
     /// In the home's place: behind what it took comes what the kernel still has.
     fn take_bytes(&self, side: &mut Side, scratch: &mut Vec<u8>) {
         let Kernel { fd, socket, .. } = self.kernel();
-        match retry(|| calls::recv_vec(fd, socket, scratch, AROUND)) {
+        match calls::recv_vec(fd, socket, scratch, AROUND) {
             Ok(None) => {}
             Ok(Some(0)) => side.more_ahead().fail(0),
             Ok(Some(_)) => side.more_ahead().push(scratch.clone()),

@@ -1,6 +1,5 @@
 //! An open file of a live machine, and the calls on it that never block: reads and writes with RWF_NOWAIT.
 
-use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -54,7 +53,7 @@ impl OpenFile {
 
     /// The file behind a descriptor.
     pub(in crate::os) fn of(fd: &Fd) -> io::Result<&Self> {
-        fd.as_any().downcast_ref().ok_or_else(|| {
+        fd.downcast_ref().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{fd:?} is no file of a live machine: use it with the machine that opened it"),
@@ -160,10 +159,6 @@ impl Drop for OpenFile {
 impl Descriptor for OpenFile {
     fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     fn duplicate(&self) -> io::Result<OwnedFd> {
