@@ -236,38 +236,26 @@ impl std::error::Error for HopError {}
 /// # Errors
 /// See [`HopError`]; the task has not moved then.
 pub fn hop(group: &Group) -> Hop {
-    Hop { group: group.clone(), on_its_way: false }
+    Hop { way: sched::Move::new(Arc::clone(&group.shared), group.number), group: group.clone() }
 }
 
 /// The future of [`hop`].
-#[derive(Debug)]
 #[must_use = "a hop does nothing until it is awaited"]
 pub struct Hop {
+    way: sched::Move,
     group: Group,
-    on_its_way: bool,
 }
 
 impl Future for Hop {
     type Output = Result<(), HopError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let moved = sched::move_task(&self.group.shared, self.group.number);
-        self.on_its_way = matches!(moved, Ok(false));
-        match moved {
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
+        Pin::new(&mut self.way).poll(context)
     }
 }
 
-impl Drop for Hop {
-    fn drop(&mut self) {
-        if self.on_its_way {
-            sched::keep_task(self.group.number);
-        }
+impl fmt::Debug for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hop to {:?}", self.group)
     }
 }

@@ -291,6 +291,10 @@ impl Os for SimOs {
         disk::try_read_at(fd, into, offset)
     }
 
+    fn read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        disk::read_at(fd, into, offset)
+    }
+
     fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
         disk::try_write_at(fd, from, offset)
     }

@@ -4,12 +4,14 @@
 //! cursor is in flight. A read that nobody waits for any more is thrown away: its bytes are still in the file. A write that
 //! nobody waits for goes on; whatever uses the cursor next lets it end first, moves behind it, and hears of its error.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::file::{CHUNK, File, gather, scatter};
-use super::op;
+use super::{ColdReads, op};
 use crate::io::{InFlight, Port, Started, poll_budget, spend_budget};
 use crate::os::file::Target;
 use crate::os::{Completion, FileOp, Op, Yielded, total};
@@ -37,10 +39,21 @@ enum What {
     Length,
 }
 
+/// The future of a cold read, which has the file to itself.
+struct Cold(Pin<Box<dyn Future<Output = Completion> + Send + Sync>>);
+
+impl fmt::Debug for Cold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cold")
+    }
+}
+
 #[derive(Debug)]
 enum State {
     InFlight(InFlight),
     Done(Completion),
+    /// A read that goes its own way: see `ColdReads`.
+    Cold(Cold),
 }
 
 impl Cursor {
@@ -62,23 +75,26 @@ impl Cursor {
     }
 
     /// The completion of the op in flight, once it came.
-    fn poll(&mut self, port: &dyn Port, context: &Context<'_>) -> Poll<Option<(What, Completion)>> {
+    fn poll(&mut self, port: &dyn Port, context: &mut Context<'_>) -> Poll<Option<(What, Completion)>> {
         let Some(Pending { what, state }) = self.pending.take() else { return Poll::Ready(None) };
-        let op = match state {
+        let state = match state {
             State::Done(completion) => return Poll::Ready(Some((what, completion))),
-            State::InFlight(op) => op,
+            State::InFlight(op) => match op.poll_unlocked(port, context) {
+                Poll::Ready(completion) => return Poll::Ready(Some((what, completion))),
+                Poll::Pending => State::InFlight(op),
+            },
+            State::Cold(mut read) => match read.0.as_mut().poll(context) {
+                Poll::Ready(completion) => return Poll::Ready(Some((what, completion))),
+                Poll::Pending => State::Cold(read),
+            },
         };
-        match op.poll_unlocked(port, context) {
-            Poll::Ready(completion) => Poll::Ready(Some((what, completion))),
-            Poll::Pending => {
-                self.pending = Some(Pending { what, state: State::InFlight(op) });
-                Poll::Pending
-            }
-        }
+        self.pending = Some(Pending { what, state });
+        Poll::Pending
     }
 
     /// Throws away what only looks: a read, a question. A write stays.
     pub(super) fn forget_looks(&mut self, port: &dyn Port) {
+        // A cold read goes with its future.
         if self.pending.as_ref().is_some_and(|pending| pending.what != What::Write)
             && let Some(Pending { state: State::InFlight(op), .. }) = self.pending.take()
         {
@@ -147,6 +163,12 @@ impl File {
                     }
                     let max = room.min(CHUNK);
                     let buffer = Vec::with_capacity(max);
+                    if self.cold != ColdReads::Ring {
+                        let read = Box::pin(self.try_clone().fill_alone(buffer, max, place));
+                        self.cursor.pending =
+                            Some(Pending { what: What::Read, state: State::Cold(Cold(read)) });
+                        continue;
+                    }
                     let op = FileOp::Read { fd: Arc::clone(&self.fd), buffer, max, offset: place };
                     self.cursor.start(self.port.as_ref(), What::Read, op);
                 }

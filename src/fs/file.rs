@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cold::{ColdReads, Slices, Tail};
 use super::cursor::Cursor;
 use super::metadata::{Metadata, Permissions};
 use super::op;
@@ -28,6 +29,7 @@ pub(super) const CHUNK: usize = 2 * AT_ONCE;
 pub struct File {
     pub(super) fd: Fd,
     pub(super) port: Arc<dyn Port>,
+    pub(super) cold: ColdReads,
     pub(super) cursor: Cursor,
 }
 
@@ -43,16 +45,31 @@ pub enum Residency {
 }
 
 /// A place behind which nothing can be.
-fn far(offset: u64, count: usize) -> io::Result<u64> {
+pub(super) fn far(offset: u64, count: usize) -> io::Result<u64> {
     offset.checked_add(count as u64).ok_or_else(|| {
         let message = format!("{count} bytes from {offset} on end behind the largest offset there is");
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })
 }
 
+/// A range in the kernel's form: where it begins, and its length, of which 0 is all the rest. `None`: it is empty.
+fn extent(range: impl RangeBounds<u64>) -> Option<(u64, u64)> {
+    let offset = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&end) => end.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => return Some((offset, 0)),
+    };
+    (end > offset).then(|| (offset, end - offset))
+}
+
 impl File {
-    pub(super) fn new(fd: Fd, port: Arc<dyn Port>, appends: bool) -> Self {
-        Self { fd, port, cursor: Cursor::new(appends) }
+    pub(super) fn new(fd: Fd, port: Arc<dyn Port>, cold: ColdReads, appends: bool) -> Self {
+        Self { fd, port, cold, cursor: Cursor::new(appends) }
     }
 
     /// Opens a file or folder to read.
@@ -80,7 +97,7 @@ impl File {
     pub fn from_std(file: std::fs::File) -> io::Result<Self> {
         let port = op::port()?;
         let fd = port.os().adopt_file(file.into())?;
-        Ok(Self::new(fd, port, false))
+        Ok(Self::new(fd, port, ColdReads::default(), false))
     }
 
     /// A second descriptor of the same open file, for `std`.
@@ -94,7 +111,12 @@ impl File {
     /// A second handle of the same open file, with a cursor of its own that starts where this one is. It takes no descriptor.
     #[must_use]
     pub fn try_clone(&self) -> Self {
-        Self { fd: Arc::clone(&self.fd), port: Arc::clone(&self.port), cursor: self.cursor.fork() }
+        Self {
+            fd: Arc::clone(&self.fd),
+            port: Arc::clone(&self.port),
+            cold: self.cold,
+            cursor: self.cursor.fork(),
+        }
     }
 
     /// Reads from `offset` on until `buffer` is full or the file ends, and returns how many bytes.
@@ -113,45 +135,15 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub async fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        crate::io::take_budget().await;
-        let mut rest = buffers;
-        IoSliceMut::advance_slices(&mut rest, 0);
-        let (mut filled, mut in_a_row) = (0, 0);
-        while !rest.is_empty() {
-            if in_a_row >= AT_ONCE {
-                // Much is in memory: the copies make breaks, for whoever else has something to do.
-                crate::io::step_aside().await;
-                in_a_row = 0;
-            }
-            let place = far(offset, filled)?;
-            let step = match self.port.os().try_read_at(&self.fd, rest, place) {
-                Ok(Some(count)) => Ok(count),
-                Ok(None) => self.read_op(rest, place).await,
-                Err(error) => Err(error),
-            };
-            match step {
-                Ok(0) => break,
-                Ok(count) => {
-                    filled += count;
-                    in_a_row += count;
-                    IoSliceMut::advance_slices(&mut rest, count);
-                }
-                Err(error) if filled == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(filled)
+        self.fill(&mut Slices::new(buffers), offset).await
     }
 
-    /// Reads by an op, through a buffer that is the op's.
-    async fn read_op(&self, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        let max = into.iter().map(|slice| slice.len()).sum::<usize>().min(CHUNK);
-        let (result, bytes) = self.read_into(Vec::with_capacity(max), max, offset).await;
-        result?;
-        Ok(scatter(&bytes, into))
-    }
-
-    async fn read_into(&self, buffer: Vec<u8>, max: usize, offset: u64) -> (io::Result<usize>, Vec<u8>) {
+    pub(super) async fn read_into(
+        &self,
+        buffer: Vec<u8>,
+        max: usize,
+        offset: u64,
+    ) -> (io::Result<usize>, Vec<u8>) {
         let op = FileOp::Read { fd: Arc::clone(&self.fd), buffer, max, offset };
         op::with_buffer(op::run(self.port.as_ref(), op).await)
     }
@@ -184,9 +176,14 @@ impl File {
     /// # Errors
     /// As [`read_at`](Self::read_at), with the buffer.
     pub async fn read_owned_at(&self, buffer: Vec<u8>, offset: u64) -> (io::Result<usize>, Vec<u8>) {
-        crate::io::take_budget().await;
         let max = buffer.capacity() - buffer.len();
-        self.read_into(buffer, max, offset).await
+        if self.cold == ColdReads::Ring {
+            crate::io::take_budget().await;
+            return self.read_into(buffer, max, offset).await;
+        }
+        let mut room = Tail::new(buffer, max);
+        let result = self.fill(&mut room, offset).await;
+        (result, room.into_buffer())
     }
 
     /// Writes from `buffer` at `offset` (at the end, if opened to append) and returns how many bytes, which may be less
@@ -313,28 +310,33 @@ impl File {
         self.advise(range, Advice::WillNeed).await
     }
 
+    /// Has a range brought into memory, and returns when it is there (or has left again: memory is shared by all). For what is mapped: ask
+    /// [`is_resident`](Self::is_resident), and let this wait in place of the worker, which the first touch of an absent page would stop.
+    ///
+    /// A side thread waits for the medium. Cancel-safe.
+    ///
+    /// # Errors
+    /// The system's: a medium that fails, nothing that can be read.
+    pub async fn load(&self, range: impl RangeBounds<u64>) -> io::Result<()> {
+        match extent(range) {
+            Some((offset, length)) => {
+                self.simple(FileOp::Load { fd: Arc::clone(&self.fd), offset, length }).await
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Says what a range will be used for.
     ///
     /// # Errors
     /// The system's.
     pub async fn advise(&self, range: impl RangeBounds<u64>, advice: Advice) -> io::Result<()> {
-        let offset = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&start) => start.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&end) => Some(end.saturating_add(1)),
-            Bound::Excluded(&end) => Some(end),
-            Bound::Unbounded => None,
-        };
-        // To the kernel a length of 0 is all the rest.
-        let length = match end {
-            Some(end) if end <= offset => return Ok(()),
-            Some(end) => end - offset,
-            None => 0,
-        };
-        self.simple(FileOp::Advise { fd: Arc::clone(&self.fd), offset, length, advice }).await
+        match extent(range) {
+            Some((offset, length)) => {
+                self.simple(FileOp::Advise { fd: Arc::clone(&self.fd), offset, length, advice }).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether all of `mapped`, a part of a mapping of this file, is in memory. Never waits.

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+pub use self::cold::ColdReads;
 pub use self::directory::{
     DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
@@ -44,6 +45,7 @@ pub use self::options::OpenOptions;
 pub use self::whole::{copy, read, read_to_string, write};
 pub use crate::os::file::{Advice, FileKind};
 
+mod cold;
 mod cursor;
 mod directory;
 mod file;

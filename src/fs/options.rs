@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::File;
 use super::op;
+use super::{ColdReads, File};
 use crate::os::file::{FilePath, OpenHow};
 use crate::os::{Fd, FileOp};
 
@@ -20,6 +20,7 @@ use crate::os::{Fd, FileOp};
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     how: OpenHow,
+    cold: ColdReads,
 }
 
 impl Default for OpenOptions {
@@ -31,7 +32,7 @@ impl Default for OpenOptions {
 impl OpenOptions {
     /// Nothing is asked for yet; a file that is made gets the permissions 0o666 less the process' mask.
     pub fn new() -> Self {
-        Self { how: OpenHow { mode: 0o666, ..OpenHow::default() } }
+        Self { how: OpenHow { mode: 0o666, ..OpenHow::default() }, cold: ColdReads::default() }
     }
 
     /// To read.
@@ -82,16 +83,41 @@ impl OpenOptions {
         self
     }
 
+    /// What its reads do about bytes that are not in memory. Default: [`ColdReads::Ring`].
+    ///
+    /// ```
+    /// use pirn::fs::{ColdReads, OpenOptions};
+    /// use pirn::{Builder, Topology};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new().topology(Topology::stealing(2).with_slow(1)).build()?;
+    /// runtime.block_on(async {
+    ///     let file = OpenOptions::new().read(true).cold_reads(ColdReads::SlowGroup).open("Cargo.toml").await?;
+    ///     let task = pirn::spawn(async move {
+    ///         let mut bytes = [0; 9];
+    ///         file.read_exact_at(&mut bytes, 0).await?; // in place, or on the worker of the group `slow`
+    ///         Ok::<_, std::io::Error>(bytes)
+    ///     });
+    ///     assert_eq!(&task.await.unwrap()?, b"[workspac");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn cold_reads(&mut self, policy: ColdReads) -> &mut Self {
+        self.cold = policy;
+        self
+    }
+
     /// Opens.
     ///
     /// Cancel-safe, except that the file may have been made or cut.
     ///
     /// # Errors
-    /// `InvalidInput` for a combination that means nothing (nothing to do with it; cutting or making without writing) and
-    /// for a path with a zero byte; the system's, with the path: not there, there already, a folder, no descriptor left.
+    /// `InvalidInput` for a combination that means nothing (nothing to do with it; cutting or making without writing;
+    /// [`ColdReads::SlowGroup`] in a runtime without a group `slow`) and for a path with a zero byte; the system's, with the path: not there, there already, a folder, no descriptor left.
     /// Opening a named pipe that nobody has open at its other end waits for that, on a side thread.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        open(self.checked()?, path.as_ref()).await
+        open_at(self.checked()?, None, self.cold, path.as_ref()).await
     }
 
     /// Opens what a path names in a folder, and nothing outside of that folder: an absolute path, a `..` that leads above it
@@ -104,7 +130,7 @@ impl OpenOptions {
     /// filter refuses openat2 to the process.
     pub async fn open_beneath(&self, folder: &File, path: impl AsRef<Path>) -> io::Result<File> {
         let how = OpenHow { beneath: true, ..self.checked()? };
-        open_at(how, Some(Arc::clone(&folder.fd)), path.as_ref()).await
+        open_at(how, Some(Arc::clone(&folder.fd)), self.cold, path.as_ref()).await
     }
 
     fn checked(&self) -> io::Result<OpenHow> {
@@ -125,17 +151,26 @@ impl OpenOptions {
 
 /// Opens a path in a way that was checked.
 pub(super) async fn open(how: OpenHow, at: &Path) -> io::Result<File> {
-    open_at(how, None, at).await
+    open_at(how, None, ColdReads::default(), at).await
 }
 
 /// The same, from a folder.
-async fn open_at(how: OpenHow, base: Option<Fd>, at: &Path) -> io::Result<File> {
+async fn open_at(how: OpenHow, base: Option<Fd>, cold: ColdReads, at: &Path) -> io::Result<File> {
     let port = op::port()?;
+    if cold == ColdReads::SlowGroup && !port.has_slow() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "cannot open {}: cold_reads(SlowGroup), and this runtime has no group `slow`: add Topology::with_slow to its builder",
+                at.display()
+            ),
+        ));
+    }
     let path = FilePath { base, path: op::path(at)? };
     let appends = how.append;
     let completion = op::run(port.as_ref(), FileOp::Open { path, how }).await;
     match op::opened(completion) {
-        Ok(fd) => Ok(File::new(fd, port, appends)),
+        Ok(fd) => Ok(File::new(fd, port, cold, appends)),
         Err(error) => Err(op::failed("open", at, error)),
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Detached, Ops, Polled, Renewed};
 use crate::os::{Completion, Fd, Interest, Op, Os, Token};
+use crate::sched::Move;
 use crate::sync::Mutex;
 
 /// A runtime as its resources see it. A resource keeps the port it was made with: its registrations live there.
@@ -31,6 +32,11 @@ pub(crate) trait Port: Send + Sync {
     fn turn(&self) -> Option<Turn>;
     /// Has `what` commit at the end of the turn, on a thread that has one.
     fn stage(&self, what: Weak<dyn Staged>);
+    /// Whether there is a group `slow`.
+    fn has_slow(&self) -> bool;
+    /// The ways of the running task to the group `slow` and back to the group it is in. `None`: there is no such group, or the task
+    /// stays on its thread, or is another runtime's.
+    fn ways_to_slow(&self) -> Option<(Move, Move)>;
     /// The table of a worker.
     fn ops(&self, worker: u32) -> &Ops;
 }

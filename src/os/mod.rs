@@ -178,6 +178,9 @@ pub trait Os: Send + Sync + 'static {
     /// `FileOp::Read`. A short count says that the rest is not in memory, that the file ends,
     /// or that so much is enough for one call (`file::AT_ONCE`).
     fn try_read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>>;
+    /// Reads from a file and waits for the medium on the calling thread: for threads that may block. A short count may come before the end of the
+    /// file; 0 is the end (or no room).
+    fn read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
     /// Writes to a file what it takes without a wait, perhaps not all. `None`: submit a `FileOp::Write`.
     fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>>;
     /// Whether all of `memory`, a part of a mapping of the file, is in memory. `None`: the system can't say.

@@ -30,6 +30,7 @@ pub(crate) use self::context::{
 #[cfg(feature = "coro")]
 pub(crate) use self::context::{fiber, refill_budget, swap_fiber, unsuspended, with_stacks};
 pub(crate) use self::entry::block_on;
+pub(crate) use self::moves::Move;
 pub(crate) use self::schedule::{Where, keep_task, move_task, refuse, schedule, spawn};
 pub(crate) use self::shared::{Seat, Shared};
 pub use self::shutdown::ShutdownError;
@@ -47,6 +48,7 @@ mod group;
 mod long;
 mod look;
 mod measure;
+mod moves;
 mod park;
 mod schedule;
 mod search;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::context::{Context, with_context};
 use super::core::Core;
+use super::moves::{Move, group_of_task};
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::{Awaits, InFlight, Ops, Polled, Port, Renewed, Staged, Started, Turn, Wakers};
@@ -14,6 +15,9 @@ use crate::os::{Completion, Fd, Interest, Op, Os, Submitted, Token, Yielded};
 use crate::sync::{Ghost, ghost};
 use crate::task;
 use crate::trace::Event;
+
+/// The name of the group that cold reads may go to: that of `Topology::with_slow`.
+const SLOW: &str = "slow";
 
 /// What a thread without the seat asks of the seat's Submit half.
 #[derive(Debug)]
@@ -145,6 +149,16 @@ impl Port for Shared {
         self.stage_here(what);
     }
 
+    fn has_slow(&self) -> bool {
+        self.slow().is_some()
+    }
+
+    fn ways_to_slow(&self) -> Option<(Move, Move)> {
+        let (slow, here) = (self.slow()?, group_of_task(self)?);
+        let shared = self.this.upgrade()?;
+        Some((Move::new(Arc::clone(&shared), slow), Move::new(shared, here)))
+    }
+
     fn ops(&self, worker: u32) -> &Ops {
         &self.seat(worker).ops
     }
@@ -160,6 +174,12 @@ impl Shared {
     /// The same, if that seat's driver carries I/O.
     fn io_here<'a>(&self, cx: Option<&'a Context>) -> Option<(&'a Core, u32)> {
         self.here(cx).filter(|&(_, seat)| self.seat(seat).carries_io)
+    }
+
+    /// The number of the group for what may block.
+    fn slow(&self) -> Option<u32> {
+        let at = self.groups.iter().position(|group| &*group.config.name == SLOW)?;
+        Some(at as u32)
     }
 
     /// Starts an op in an open slot of the calling thread's seat.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pirn::os::file::{Entry, OpenHow};
-use pirn::os::{Descriptor, Fd};
+use pirn::os::{Descriptor, Fd, FileOp, Yielded};
 
 use super::Disk;
 use crate::choice::Kind;
@@ -232,16 +232,36 @@ pub(crate) fn try_read_at(fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> 
         if count > 0 {
             world.read_file(file, offset, count, |part| bytes.extend_from_slice(part))?;
         }
-        let mut rest = &bytes[..];
-        for slice in into {
-            let (now, later) = rest.split_at(slice.len().min(rest.len()));
-            slice[..now.len()].copy_from_slice(now);
-            rest = later;
-        }
+        scatter(&bytes, into);
         Ok(Some(count))
     });
     executor.settle();
     result.map_err(io::Error::from_raw_os_error)
+}
+
+/// `Os::read_at`: the calling thread sleeps as long as an op would take.
+#[track_caller]
+pub(crate) fn read_at(fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+    let executor = here("Os::read_at");
+    let max = into.iter().map(|slice| slice.len()).sum();
+    let mut op = FileOp::Read { fd: Arc::clone(fd), buffer: Vec::with_capacity(max), max, offset };
+    executor.sleep_for(executor.world().file_op_span(&op));
+    let world = executor.world();
+    let (result, yielded) = world.play_file(world.my_host(), &mut op);
+    if let Yielded::Bytes(bytes) = yielded {
+        scatter(&bytes, into);
+    }
+    executor.settle();
+    result.map_err(io::Error::from_raw_os_error)
+}
+
+/// Copies bytes into slices, one after the other.
+fn scatter(mut bytes: &[u8], into: &mut [IoSliceMut<'_>]) {
+    for slice in into {
+        let (now, later) = bytes.split_at(slice.len().min(bytes.len()));
+        slice[..now.len()].copy_from_slice(now);
+        bytes = later;
+    }
 }
 
 /// `Os::try_write_at`.

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use self::content::{Content, PAGE};
-pub(crate) use self::handle::{Open, is_file, try_read_at, try_write_at};
+pub(crate) use self::handle::{Open, is_file, read_at, try_read_at, try_write_at};
 pub(crate) use self::options::DiskDrawn;
 pub use self::options::Storage;
 pub(crate) use self::play::Outcome;

@@ -19,6 +19,11 @@ const ENTRIES: usize = 8;
 /// What an op came to.
 pub(crate) type Outcome = (Result<usize, Errno>, Yielded);
 
+/// A length, of which 0 is all the rest.
+fn extent(length: u64) -> usize {
+    if length == 0 { usize::MAX } else { usize::try_from(length).unwrap_or(usize::MAX) }
+}
+
 impl World {
     /// Whether an op needs no medium, and a kernel that can would do it at once.
     pub(crate) fn file_op_is_hot(&mut self, op: &FileOp) -> bool {
@@ -34,16 +39,8 @@ impl World {
     /// How long an op takes that is not done at once.
     pub(crate) fn file_op_span(&mut self, op: &FileOp) -> u64 {
         let medium = match op {
-            FileOp::Read { fd, max, offset, .. } => match self.file_of(fd) {
-                Ok(file) => {
-                    let (disk, inode) = self.disk_of(file);
-                    disk.content(inode).is_ok_and(|content| {
-                        let left = content.left(*offset, *max);
-                        content.resident(*offset, left) < left
-                    })
-                }
-                Err(_) => false,
-            },
+            FileOp::Read { fd, max, offset, .. } => self.is_cold(fd, *offset, *max),
+            FileOp::Load { fd, offset, length } => self.is_cold(fd, *offset, extent(*length)),
             FileOp::Sync { .. } => true,
             FileOp::Open { .. } | FileOp::Stat { .. } | FileOp::List { .. } => {
                 self.rarely(Kind::Cold, 2, self.options.disk.cold) != 0
@@ -57,6 +54,16 @@ impl World {
             2 => span * 4,
             _ => span * 20,
         }
+    }
+
+    /// Whether some of a range is not in memory.
+    fn is_cold(&mut self, fd: &Fd, offset: u64, max: usize) -> bool {
+        let Ok(file) = self.file_of(fd) else { return false };
+        let (disk, inode) = self.disk_of(file);
+        disk.content(inode).is_ok_and(|content| {
+            let left = content.left(offset, max);
+            content.resident(offset, left) < left
+        })
     }
 
     fn file_op_fails(&mut self) -> bool {
@@ -148,14 +155,30 @@ impl World {
                     return Err(libc::EINVAL);
                 }
                 if let Ok(content) = disk.content(inode) {
-                    let length = if *length == 0 { u64::MAX } else { *length };
-                    let count = content.left(*offset, usize::try_from(length).unwrap_or(usize::MAX));
+                    let count = content.left(*offset, extent(*length));
                     match advice {
                         Advice::WillNeed if count > 0 => content.read(*offset, count, |_| {}),
                         // Whole pages only, as the kernel has it.
-                        Advice::DontNeed => content.evict(offset.next_multiple_of(PAGE), length),
+                        Advice::DontNeed => {
+                            content.evict(offset.next_multiple_of(PAGE), extent(*length) as u64)
+                        }
                         _ => {}
                     }
+                }
+            }
+            FileOp::Load { fd, offset, length } => {
+                let file = self.file_of(fd)?;
+                if !self.file(file).reads {
+                    return Err(libc::EBADF);
+                }
+                if i64::try_from(*offset).is_err() {
+                    return Err(libc::EINVAL);
+                }
+                let (disk, inode) = self.disk_of(file);
+                let content = disk.content(inode)?;
+                let count = content.left(*offset, extent(*length));
+                if count > 0 {
+                    content.read(*offset, count, |_| {});
                 }
             }
             FileOp::Stat { target } => {

@@ -180,6 +180,10 @@ impl Os for Machine {
         SimOs.try_read_at(fd, into, offset)
     }
 
+    fn read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        SimOs.read_at(fd, into, offset)
+    }
+
     fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
         SimOs.try_write_at(fd, from, offset)
     }

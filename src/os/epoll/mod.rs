@@ -199,6 +199,10 @@ impl Os for Live {
         OpenFile::of(fd)?.try_read(into, offset)
     }
 
+    fn read_at(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        OpenFile::of(fd)?.read(into, offset)
+    }
+
     fn try_write_at(&self, fd: &Fd, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
         OpenFile::of(fd)?.try_write(from, offset)
     }

@@ -21,7 +21,7 @@ const SLICES: usize = 1024;
 const ENTRIES: usize = 32 << 10;
 
 /// Repeats a call that a signal interrupts.
-fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
@@ -108,6 +108,7 @@ pub(in crate::os) fn play(op: FileOp) -> Played {
         FileOp::Close { fd } => (close(fd).map(|()| 0), Yielded::Nothing),
         FileOp::ReadLink { path } => bytes(again(|| read_link(&path))),
         FileOp::Canonicalize { path } => bytes(canonicalize(&path)),
+        FileOp::Load { fd, offset, length } => (load(fd.raw(), offset, length).map(|()| 0), Yielded::Nothing),
         op => (again(|| simple(&op)).map(|()| 0), Yielded::Nothing),
     }
 }
@@ -117,6 +118,30 @@ fn bytes(result: io::Result<Vec<u8>>) -> Played {
         Ok(bytes) => (Ok(bytes.len()), Yielded::Bytes(bytes)),
         Err(error) => (Err(error), Yielded::Nothing),
     }
+}
+
+/// Brings a range into memory, a length of 0 up to the end of the file: asks for all of it, then waits for a byte of each step.
+fn load(fd: RawFd, offset: u64, length: u64) -> io::Result<()> {
+    // Many a device reads no more ahead than this at one request.
+    const STEP: u64 = 128 << 10;
+    // SAFETY: `stat` is plain integers; zeros are a value.
+    let mut facts: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: `facts` is valid for writing.
+    check(unsafe { libc::fstat(fd, &mut facts) })?;
+    let held = u64::try_from(facts.st_size).unwrap_or(0);
+    let end = if length == 0 { held } else { offset.saturating_add(length).min(held) };
+    let steps = || (0..).map(|step| offset + step * STEP).take_while(|at| *at < end);
+    for at in steps() {
+        // SAFETY: no pointers. What takes no advice is read all the same.
+        unsafe { libc::posix_fadvise(fd, place(at)?, STEP.min(end - at) as off_t, libc::POSIX_FADV_WILLNEED) };
+    }
+    // The first byte also tells what can't be read from what is empty there.
+    let wait = |at| again(|| read_slices(fd, &mut [IoSliceMut::new(&mut [0])], at, 0));
+    wait(offset)?;
+    for at in steps() {
+        wait(at + STEP.min(end - at) - 1)?;
+    }
+    Ok(())
 }
 
 /// Opens a path. The kernel gives up on a walk beneath a folder (EAGAIN) when something is renamed meanwhile.

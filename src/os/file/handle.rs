@@ -79,6 +79,11 @@ impl OpenFile {
         read(&mut into[..count])
     }
 
+    /// Reads, and waits for the medium.
+    pub(in crate::os) fn read(&self, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        calls::again(|| calls::read_slices(self.raw(), into, offset, 0))
+    }
+
     /// Writes what can be taken without a wait, at most [`AT_ONCE`] bytes. `None`: nothing, or the file system can't say.
     pub(in crate::os) fn try_write(&self, from: &[IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
         let write = |from: &[IoSlice<'_>]| {

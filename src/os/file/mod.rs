@@ -88,6 +88,15 @@ pub enum FileOp {
         /// What for.
         advice: Advice,
     },
+    /// Bring a range into memory: result 0 when it is there.
+    Load {
+        /// The file.
+        fd: Fd,
+        /// Where the range begins.
+        offset: u64,
+        /// Its length; 0: to the end.
+        length: u64,
+    },
     /// Ask what is known of it: result 0 and `Yielded::Stat`.
     Stat {
         /// Of what.

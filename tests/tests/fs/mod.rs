@@ -6,6 +6,7 @@ mod cold;
 mod cursor;
 mod folders;
 mod limits;
+mod policies;
 mod positions;
 mod takeover;
 mod whole;
