@@ -133,7 +133,9 @@ fn load(fd: RawFd, offset: u64, length: u64) -> io::Result<()> {
     let steps = || (0..).map(|step| offset + step * STEP).take_while(|at| *at < end);
     for at in steps() {
         // SAFETY: no pointers. What takes no advice is read all the same.
-        unsafe { libc::posix_fadvise(fd, place(at)?, STEP.min(end - at) as off_t, libc::POSIX_FADV_WILLNEED) };
+        unsafe {
+            libc::posix_fadvise(fd, place(at)?, STEP.min(end - at) as off_t, libc::POSIX_FADV_WILLNEED)
+        };
     }
     // The first byte also tells what can't be read from what is empty there.
     let wait = |at| again(|| read_slices(fd, &mut [IoSliceMut::new(&mut [0])], at, 0));
