@@ -207,7 +207,11 @@ fn run(task: Task) {
         Start::Cancel => sched::cancel(task, OUTSIDE, |_| ()),
         Start::Poll => {
             sched::emit(Event::PollStart { task: id, worker: OUTSIDE });
-            let end = if task.poll() == Polled::Panicked { PollEnd::Panicked } else { PollEnd::Ready };
+            let mut end = PollEnd::Ready;
+            if task.poll() == Polled::Panicked {
+                end = PollEnd::Panicked;
+                crate::observe::tell::panicked(task.header());
+            }
             sched::emit(Event::FutureDrop { task: id, worker: OUTSIDE });
             task.complete(|| sched::emit(Event::PollEnd { task: id, end, worker: OUTSIDE }));
             task.release();

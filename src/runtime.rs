@@ -263,6 +263,7 @@ impl Builder {
         };
         let mut runtime = Runtime { handle: Handle { shared }, live: true, listener: None };
         sched::start_threads(&runtime.handle.shared)?;
+        crate::observe::tell::started(&runtime.handle.shared);
         if let Some((kind, folder)) = self.dump_on_signal {
             runtime.listener = Some(crate::observe::listen(&runtime.handle.shared, kind, folder)?);
         }

@@ -8,6 +8,7 @@
 //! | the last events of each worker | [`Builder::recorder`](crate::Builder::recorder) | 16 bytes an event; the clock is read once or twice a poll |
 //! | tasks and events as a file for `pirn view` | [`Handle::dump`](crate::Handle::dump), [`Builder::dump_on_signal`](crate::Builder::dump_on_signal), [`Builder::dump_on_panic`](crate::Builder::dump_on_panic) | a thread, for the signal |
 //! | polls that took too long | [`Builder::slow_poll`](crate::Builder::slow_poll) | the clock is read once or twice a poll |
+//! | a span a task, and events, for subscribers of `tracing` | the feature `tracing` | without the feature none; with it 40 bytes a task, and what the subscriber does |
 //!
 //! What reads the clock shares its readings: a second such option adds none. A dump is taken without stopping anybody.
 
@@ -34,6 +35,7 @@ mod signal;
 mod sites;
 mod slow;
 mod tasks;
+pub(crate) mod tell;
 
 /// What one worker measures when the clock is read. Written by the thread on its seat.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::observe::SlowPoll;
+use crate::observe::{SlowPoll, tell};
 use crate::sync::Ordering;
 use crate::task::{Id, Task};
 use crate::trace::Event;
@@ -132,7 +132,9 @@ impl Worker<'_> {
             }
         };
         let worker = self.number as usize;
-        slow.tell(&SlowPoll { task, name, spawned_at, worker, took: Duration::from_nanos(took) });
+        let poll = SlowPoll { task, name, spawned_at, worker, took: Duration::from_nanos(took) };
+        tell::slow_poll(&poll);
+        slow.tell(&poll);
         self.core.now.set(0);
     }
 }

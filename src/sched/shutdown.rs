@@ -19,6 +19,7 @@ use super::context::Context;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::{Ops, Port};
+use crate::observe::tell;
 use crate::os::{ThreadHandle, ThreadSpec, Token, Wait};
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 use crate::time::Instant;
@@ -265,6 +266,7 @@ impl Shared {
             return Ok(());
         }
         super::emit(Event::Shutdown { worker: u16::MAX, phase: 0 });
+        tell::ending(self);
         for worker in 0..self.workers() {
             self.give_token(worker);
         }
@@ -296,7 +298,10 @@ impl Shared {
             let spec = ThreadSpec { name: "pirn-shutdown".into(), stack: None };
             let _ = self.os.spawn_thread(spec, Box::new(rest));
         }
-        if workers + blocking > 0 { Err(ShutdownError { workers, blocking, limit }) } else { Ok(()) }
+        let result =
+            if workers + blocking > 0 { Err(ShutdownError { workers, blocking, limit }) } else { Ok(()) };
+        tell::ended(&result);
+        result
     }
 
     /// The vacant seat's share.

@@ -20,6 +20,7 @@ use core::time::Duration;
 use super::group::Group;
 use super::shared::Shared;
 use super::worker::Worker;
+use crate::observe::tell;
 use crate::os::Wait;
 use crate::sync::{Debt, Ghost, Ordering, debt, fence, ghost};
 use crate::time::Instant;
@@ -107,6 +108,7 @@ impl Worker<'_> {
                     self.core.quiet.set(0);
                 }
                 if overdue && found {
+                    tell::took_over(peer, self.number);
                     self.core.serving.set(true);
                 }
                 self.shared.commit_for(peer);

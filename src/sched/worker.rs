@@ -260,6 +260,7 @@ impl<'a> Worker<'a> {
         }
         if polled == Polled::Panicked {
             self.seat.pulse.stats.panicked.add(1);
+            crate::observe::tell::panicked(task.header());
             self.shared.dump_panic(|| {
                 let header = task.header();
                 format!("panic of task {id} ({}), spawned at {}", header.name(), header.spawned_at())

@@ -13,6 +13,7 @@ use super::owned::Links;
 use super::pool::{self, Pool};
 use super::state::{Abort, Phase, Rest, Start, State, Wake};
 use super::{Id, JoinError, waker};
+use crate::observe::tell::Span;
 use crate::queue::Link;
 use crate::sched::Shared;
 use crate::sync::{Counter, Ghost, Hint, UnsafeCell, ghost};
@@ -58,6 +59,7 @@ pub(super) struct Cold {
     spawned_at: &'static Location<'static>,
     /// Since when (ns) it is scheduled, running or idle; 0: nobody asks.
     since: Counter,
+    span: Span,
 }
 
 impl Header {
@@ -209,7 +211,8 @@ unsafe fn replace_stage<F: Future>(
     // SAFETY: the caller's promise. The future is dropped in place, as its pin demands, and overwritten without another drop.
     unsafe {
         with_stage::<F, _>(header, |stage| {
-            let dropped = catch_unwind(AssertUnwindSafe(|| stage.drop_in_place()));
+            let drops = || cold(header).as_ref().span.within(|| stage.drop_in_place());
+            let dropped = catch_unwind(AssertUnwindSafe(drops));
             stage.write(next);
             dropped.err()
         })
@@ -224,7 +227,7 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> Poll
                 let Stage::Future(future) = &mut *stage else {
                     unreachable!("a finished task is not polled")
                 };
-                Pin::new_unchecked(future).poll(cx)
+                cold(header).as_ref().span.within(|| Pin::new_unchecked(future).poll(cx))
             }))
         })
     };
@@ -247,7 +250,10 @@ unsafe fn finish<F: Future>(
     polled: Polled,
 ) -> Polled {
     // SAFETY: the caller runs the task (invariant 2).
-    match unsafe { replace_stage::<F>(header, Stage::Empty) } {
+    let dropped = unsafe { replace_stage::<F>(header, Stage::Empty) };
+    // SAFETY: as above.
+    unsafe { cold(header).as_ref().span.close() };
+    match dropped {
         None => {
             // SAFETY: as above; the stage is empty.
             unsafe { replace_stage::<F>(header, Stage::Finished(result)) };
@@ -359,12 +365,19 @@ impl Task {
                 join_waker: UnsafeCell::new(None),
             },
             stage: UnsafeCell::new(Stage::Future(future)),
-            cold: Cold { owned: UnsafeCell::new(Links::default()), spawned_at, since: Counter::new(0) },
+            cold: Cold {
+                owned: UnsafeCell::new(Links::default()),
+                spawned_at,
+                since: Counter::new(0),
+                span: Span::none(),
+            },
         };
         let block = pool::allocate(pool, Layout::new::<Cell<F>>()).cast::<Cell<F>>();
         // SAFETY: the block is fresh and of the cell's layout.
         unsafe { block.write(cell) };
         let header = block.cast::<Header>();
+        // SAFETY: the cell was just written, and nobody else has it.
+        unsafe { cold(header).as_ref().span.open(header.as_ref()) };
         ghost(|| Ghost::BitSet { task: id });
         (Self(header), header)
     }

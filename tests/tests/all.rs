@@ -19,3 +19,5 @@ mod support;
 mod task;
 mod tidy;
 mod timers;
+#[cfg(feature = "tracing")]
+mod tracing;
