@@ -74,6 +74,9 @@ pub(crate) struct Serve {
     /// Answer GET /metrics with counters of server and runtime, for Prometheus. Anybody who can connect can see them.
     #[arg(long)]
     pub(crate) metrics: bool,
+    /// Keep a flight recorder, and write what it has and all tasks into this folder on SIGUSR1 and on a panic, for `pirn view`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dump: Option<PathBuf>,
     /// Answer 404 for folders without index.html.
     #[arg(long)]
     pub(crate) no_listing: bool,

@@ -1,7 +1,6 @@
 //! `pirn serve`: a folder over HTTP, as a service in production would be run.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +24,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::args::{Machine, Serve};
 use crate::failure::Failure;
 
+/// Events that each worker remembers for a dump.
+const EVENTS: usize = 1 << 14;
 /// Lines of the access log that may wait to be written; more are left out, and counted.
 const LINES: usize = 4_096;
 
@@ -43,6 +44,14 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     if let Some(workers) = args.workers {
         builder = builder.workers(workers);
     }
+    if let Some(folder) = &args.dump {
+        builder = builder
+            .recorder(EVENTS)
+            .dump_on_panic(folder)
+            .dump_on_signal(SignalKind::user_defined1(), folder);
+    }
+    // Whoever asks for figures asks for times, too.
+    builder = builder.timing(args.metrics || args.dump.is_some());
     let runtime = builder.build().map_err(|error| Failure::input(format!("no runtime: {error}")))?;
     runtime.block_on(run(args, tls)).map_err(Failure::input)
 }
@@ -156,38 +165,14 @@ struct Site {
 impl Site {
     async fn respond(&self, request: &Request<Incoming>) -> Response<Body> {
         if self.metrics && request.method() == Method::GET && request.uri().path() == "/metrics" {
-            let mut response = Response::new(Body::bytes(self.stats.prometheus() + &self.workers()));
+            let mut text = self.stats.prometheus();
+            self.runtime.metrics().write_prometheus(&mut text).expect("a String takes all");
+            let mut response = Response::new(Body::bytes(text));
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);
             return response;
         }
         self.files.respond(request).await
-    }
-
-    /// The counters of the runtime's workers.
-    fn workers(&self) -> String {
-        let metrics = self.runtime.metrics();
-        let mut text = String::new();
-        let mut put = |name: &str, kind: &str, value: &dyn Fn(&pirn::WorkerMetrics) -> u64| {
-            let _ = writeln!(text, "# TYPE pirn_{name} {kind}");
-            for (number, worker) in metrics.workers.iter().enumerate() {
-                let _ = writeln!(text, "pirn_{name}{{worker=\"{number}\"}} {}", value(worker));
-            }
-        };
-        put("polls_total", "counter", &|worker| worker.polls);
-        put("steals_total", "counter", &|worker| worker.steals);
-        put("parks_total", "counter", &|worker| worker.parks);
-        put("looks_total", "counter", &|worker| worker.looks);
-        put("takeovers_total", "counter", &|worker| worker.takeovers);
-        put("ring_length", "gauge", &|worker| worker.ring_len as u64);
-        put("ops_in_flight", "gauge", &|worker| worker.ops_in_flight as u64);
-        put("timers_armed", "gauge", &|worker| worker.timers_armed as u64);
-        let _ = writeln!(
-            text,
-            "# TYPE pirn_injector_length gauge\npirn_injector_length {}",
-            metrics.injector_len
-        );
-        text
     }
 }
 

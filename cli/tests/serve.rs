@@ -82,7 +82,9 @@ fn sigterm_finishes_what_is_under_way() {
         assert!(served.get("/tea.txt").ends_with("\r\n\r\nhot"));
         let metrics = served.get("/metrics");
         assert!(metrics.contains("\nhttp_responses_total{code=\"2xx\"} 1\n"), "{metrics}");
-        assert!(metrics.contains("\npirn_polls_total{worker=\"0\"} "), "{metrics}");
+        assert!(metrics.contains("\npirn_worker_polls_total{worker=\"0\"} "), "{metrics}");
+        assert!(metrics.contains("\npirn_poll_seconds_bucket{le=\"+Inf\"} "), "{metrics}");
+        well_formed(&metrics);
         let mut busy = TcpStream::connect(&served.address).expect("it listens");
         busy.write_all(b"GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
         let mut begin = [0; 1 << 10];
@@ -101,6 +103,56 @@ fn sigterm_finishes_what_is_under_way() {
         assert!(log.contains("] \"GET /tea.txt HTTP/1.1\" 200 3 "), "{log}");
         assert!(log.contains(&format!("] \"GET /large.bin HTTP/1.1\" 200 {} ", 32 << 20)), "{log}");
     }
+}
+
+/// Each family of figures is announced once, before its figures, which are numbers.
+fn well_formed(metrics: &str) {
+    let body = metrics.split_once("\r\n\r\n").expect("a head").1;
+    let mut announced = Vec::new();
+    for line in body.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let name = rest.split(' ').next().expect("a name");
+            assert!(!announced.contains(&name), "{name} is announced twice");
+            announced.push(name);
+        } else if !line.starts_with('#') {
+            let (name, value) = line.rsplit_once(' ').expect("a figure");
+            let family = announced.last().expect("figures follow their announcement");
+            assert!(name.starts_with(family), "{line} under {family}");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert!(announced.len() > 20, "{announced:?}");
+}
+
+#[test]
+fn a_signal_leaves_a_dump() {
+    let folder = std::env::temp_dir().join(format!("pirn-serve-cli-dumps-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let served = Served::start("dump", &["--dump", &folder.to_string_lossy()]);
+    assert!(served.get("/tea.txt").ends_with("hot"));
+    let status = Command::new("kill").arg("-USR1").arg(served.child.id().to_string()).status();
+    assert!(status.expect("there is a kill").success());
+    let start = Instant::now();
+    let (path, dump) = loop {
+        let found = std::fs::read_dir(&folder).expect("the folder is there").flatten().next();
+        let found =
+            found.map(|entry| (entry.path(), std::fs::read_to_string(entry.path()).unwrap_or_default()));
+        match found {
+            Some(found) if found.1.contains("\nend\t") => break found,
+            _ => assert!(start.elapsed() < Duration::from_secs(60), "no dump came"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let recorded = dump.lines().filter(|line| line.starts_with("e\t")).count();
+    assert!(recorded > 10, "{recorded} events were recorded");
+    assert!(
+        dump.contains("hyper/src/server/mod.rs:"),
+        "the connection's task is known by where it was spawned"
+    );
+    let page = folder.join("page.html");
+    let view = Command::new(env!("CARGO_BIN_EXE_pirn")).arg("view").arg(path).arg("-o").arg(&page).status();
+    assert!(view.expect("the program starts").success() && page.exists());
+    std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(super) struct Activity {
     untaken: AtomicU64,
     /// Counts whatever shows that the client takes something.
     moves: AtomicU64,
+    /// Requests whose answers have not been handed over whole.
+    requests: AtomicU64,
 }
 
 impl Activity {
@@ -51,6 +53,28 @@ impl Activity {
     pub(super) fn look(&self) -> (bool, u64) {
         (self.blocked.load(Relaxed) || self.untaken.load(Relaxed) > 0, self.moves.load(Relaxed))
     }
+
+    /// If there is no request, and nothing left to be written: how far the client has come.
+    pub(super) fn idle(&self) -> Option<u64> {
+        let idle = self.requests.load(Relaxed) == 0 && !self.blocked.load(Relaxed);
+        idle.then(|| self.moves.load(Relaxed))
+    }
+}
+
+/// A request of a connection, from its head to the end of its answer.
+pub(super) struct Underway(Arc<Activity>);
+
+impl Underway {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.requests.fetch_add(1, Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What is said of an answer when it ends.
@@ -63,7 +87,7 @@ pub(super) struct Entry {
 /// The body of an answer, watched.
 pub(super) struct Watched<B> {
     body: B,
-    activity: Arc<Activity>,
+    request: Underway,
     stats: Arc<Stats>,
     entry: Option<Box<Entry>>,
     /// It gave a part and was not asked again.
@@ -73,25 +97,19 @@ pub(super) struct Watched<B> {
 }
 
 impl<B> Watched<B> {
-    pub(super) fn new(
-        body: B,
-        activity: &Arc<Activity>,
-        stats: &Arc<Stats>,
-        entry: Option<Box<Entry>>,
-    ) -> Self {
-        activity.moved();
-        let (activity, stats) = (Arc::clone(activity), Arc::clone(stats));
-        Self { body, activity, stats, entry, untaken: false, ended: false, bytes: 0 }
+    pub(super) fn new(body: B, request: Underway, stats: &Arc<Stats>, entry: Option<Box<Entry>>) -> Self {
+        request.0.moved();
+        Self { body, request, stats: Arc::clone(stats), entry, untaken: false, ended: false, bytes: 0 }
     }
 
     fn set_untaken(&mut self, untaken: bool) {
         if self.untaken != untaken {
             self.untaken = untaken;
             if untaken {
-                self.activity.untaken.fetch_add(1, Relaxed);
+                self.request.0.untaken.fetch_add(1, Relaxed);
             } else {
-                self.activity.untaken.fetch_sub(1, Relaxed);
-                self.activity.moved();
+                self.request.0.untaken.fetch_sub(1, Relaxed);
+                self.request.0.moved();
             }
         }
     }

@@ -17,7 +17,7 @@ use hyper::{Request, Response};
 use pirn::net::TcpStream;
 use pirn::time::Instant;
 
-use super::activity::{Activity, Entry, Watched};
+use super::activity::{Activity, Entry, Underway, Watched};
 use super::shared::Shared;
 use super::stop::{Phase, Watch};
 use super::transport::Transport;
@@ -26,6 +26,10 @@ use crate::{PirnExecutor, PirnTimer};
 
 /// What hyper buffers of a connection in each direction at most, and of a stream of HTTP/2.
 const BUFFER: usize = 128 << 10;
+
+/// How long a connection without a request may stay once the server has told its client that it ends. Clients of HTTP/2 need not react to that,
+/// and those of HTTP/1 may be in the midst of a head. It is closed after one to two times this.
+const QUIET: Duration = Duration::from_millis(500);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -198,13 +202,14 @@ async fn drive(
 ) -> End {
     let mut look = pirn::time::sleep(stall);
     let mut owed_at = None;
-    let mut finishing = false;
+    let mut quiet = None;
+    let mut idle_at = None;
     poll_fn(|context: &mut Context<'_>| {
         match watch.poll(context) {
             Phase::Run => {}
-            Phase::Drain if finishing => {}
+            Phase::Drain if quiet.is_some() => {}
             Phase::Drain => {
-                finishing = true;
+                quiet = Some(pirn::time::sleep(QUIET));
                 connection.as_mut().finish();
             }
             Phase::Abort => return Poll::Ready(End::Aborted),
@@ -223,6 +228,16 @@ async fn drive(
             }
             owed_at = owes.then_some(moves);
             look.reset(Instant::now() + stall);
+        }
+        while let Some(quiet) = &mut quiet
+            && Pin::new(&mut *quiet).poll(context).is_ready()
+        {
+            let idle = activity.idle();
+            if idle.is_some() && idle == idle_at {
+                return Poll::Ready(End::Well);
+            }
+            idle_at = idle;
+            quiet.reset(Instant::now() + QUIET);
         }
         Poll::Pending
     })
@@ -264,7 +279,7 @@ where
         });
         Answering {
             future: Box::pin(self.service.call(request)),
-            activity: Arc::clone(&self.activity),
+            request: Some(Underway::new(&self.activity)),
             stats: Arc::clone(stats),
             entry,
         }
@@ -274,7 +289,7 @@ where
 /// The future of a watched answer.
 struct Answering<F> {
     future: Pin<Box<F>>,
-    activity: Arc<Activity>,
+    request: Option<Underway>,
     stats: Arc<Stats>,
     entry: Option<Box<Entry>>,
 }
@@ -295,7 +310,8 @@ where
                 if let Some(entry) = &mut entry {
                     entry.answered.status = response.status();
                 }
-                response.map(|body| Watched::new(body, &this.activity, &this.stats, entry))
+                let request = this.request.take().expect("a future that has answered is not polled again");
+                response.map(|body| Watched::new(body, request, &this.stats, entry))
             })
         })
     }
