@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pirn::net::{TcpListener, TcpStream};
 
-use super::{any, everywhere, narrow_pair, pair, pattern, scale};
+use super::{any, everywhere, narrow_pair, on_workers, pair, pattern, scale};
 
 /// Polls once, and drops the future if it has to wait.
 pub(crate) async fn once<F: Future>(future: F) -> Option<F::Output> {
@@ -189,5 +189,29 @@ fn dropped_connects_close() {
         let (client, accepted) = (TcpStream::connect(address).await?, listener.accept().await?);
         client.write_all(b"x").await?;
         accepted.0.read_exact(&mut byte).await
+    });
+}
+
+/// The cancel of a wait reaches its worker when the stream is long gone: the stream's end ended the wait.
+#[test]
+fn streams_dropped_on_other_threads_leave_no_op() {
+    on_workers(async || {
+        let in_flight = || {
+            pirn::Handle::current().metrics().workers.iter().map(|worker| worker.ops_in_flight).sum::<usize>()
+        };
+        let before = in_flight();
+        for _ in 0..50 {
+            let (stream, peer) = pair().await?;
+            assert!(once(stream.read(&mut [0; 8])).await.is_none());
+            assert!(once(peer.peek(&mut [0; 8])).await.is_none());
+            assert!(in_flight() > before, "a wait is in flight");
+            std::thread::spawn(move || drop((stream, peer))).join().expect("no panic");
+        }
+        let deadline = pirn::time::Instant::now() + crate::support::PATIENCE;
+        while in_flight() > before {
+            assert!(pirn::time::Instant::now() < deadline, "{} ops are left of {before}", in_flight());
+            pirn::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        Ok(())
     });
 }
