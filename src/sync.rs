@@ -70,7 +70,7 @@ impl<T> core::ops::Deref for Apart<T> {
 
 /// A word that any thread may write and any may read, some time later. Never a point and never in a store buffer, so nothing may
 /// hang on its value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hint(core::sync::atomic::AtomicU32);
 
 impl Hint {

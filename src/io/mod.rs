@@ -12,6 +12,7 @@
 //!
 //! `model/src/models/ops.rs` checks the slots in every interleaving: submit, complete, poll, drop, re-use.
 
+pub(crate) use self::buffers::{Buffers, Size, give_back};
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Awaits, Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{
@@ -19,6 +20,7 @@ pub(crate) use self::port::{
     take_budget,
 };
 
+mod buffers;
 mod context;
 mod ops;
 mod port;

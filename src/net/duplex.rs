@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::read::{ReadSide, Take};
+use super::receive::Received;
 use super::write::{OwnedWrite, Writer};
 use crate::io::Port;
 use crate::os::{Fd, Op, Os, SocketOption};
@@ -66,6 +67,11 @@ impl Duplex {
             poll_fn(|context| self.read.poll_owned(self.port.as_ref(), self.fd(), context, &mut buffer))
                 .await;
         (result, buffer)
+    }
+
+    /// Reads into a buffer of the worker's.
+    pub(crate) async fn receive(&self) -> io::Result<Received> {
+        poll_fn(|context| self.read.poll_receive(self.port.as_ref(), self.fd(), context)).await
     }
 
     /// Writes all of a buffer; the buffer with its result.
@@ -285,6 +291,17 @@ macro_rules! reads {
             /// As [`read`](Self::read), with the buffer.
             pub async fn read_owned(&self, buffer: Vec<u8>) -> (::std::io::Result<usize>, Vec<u8>) {
                 self.duplex().read_owned(buffer).await
+            }
+
+            /// Reads what there is, at most 64 KiB, into a buffer of the runtime's, which grows and shrinks with what comes; empty is the
+            /// end of the stream. While it waits it holds no buffer.
+            ///
+            /// Cancel-safe: dropped before its end, it has taken nothing.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub async fn receive(&self) -> ::std::io::Result<$crate::net::Received> {
+                self.duplex().receive().await
             }
 
             /// Fills `buffer`.

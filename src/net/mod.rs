@@ -20,6 +20,9 @@
 //! end, 100 µs later at most unless one poll takes longer; a stream that keeps writing so has all of them joined. See
 //! [`set_cork`](TcpStream::set_cork), and [`drained`](crate::drained) for the same in programs.
 //!
+//! **Whose buffer?** `read` fills one that the caller has ready, `read_owned` one that travels, [`receive`](TcpStream::receive) brings one
+//! of the worker's when there is something in it: a server of many connections that mostly wait holds, and touches, less memory.
+//!
 //! **Which options are set?** None on streams: TCP_NODELAY is off, as the kernel has it; a request-response
 //! protocol wants [`TcpStream::set_nodelay`]. Listeners get SO_REUSEADDR, as in `std`.
 
@@ -29,6 +32,7 @@ pub use self::async_fd::AsyncFd;
 pub use self::batch::{Datagram, RecvBatch};
 pub use self::listener::{ListenOptions, TcpListener};
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
+pub use self::receive::Received;
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, StreamSocket, WriteHalf};
 pub use self::stream::TcpStream;
 pub use self::udp::{UdpOptions, UdpSocket};
@@ -46,6 +50,7 @@ mod listener;
 mod options;
 mod pipe;
 mod read;
+mod receive;
 pub(crate) mod shared;
 mod split;
 mod stream;

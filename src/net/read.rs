@@ -6,15 +6,18 @@
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
-use crate::io::{InFlight, Port, locked, poll_budget, spend_budget};
+use super::receive::Received;
+use crate::io::{InFlight, Port, Size, give_back, locked, poll_budget, spend_budget};
 use crate::os::{Fd, Interest, Os, total};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, Hint, Mutex, Ordering};
 
 /// The state of the direction.
 #[derive(Debug, Default)]
 pub(super) struct ReadSide {
     /// The last read took all there was, so the next one begins with the wait. A guess: a wait for what is there ends at once.
     drained: AtomicBool,
+    /// The size of the next receive's buffer.
+    size: Hint,
     /// The wait in flight, or the last one.
     wait: Mutex<Option<InFlight>>,
 }
@@ -50,6 +53,27 @@ impl ReadSide {
     ) -> Poll<io::Result<usize>> {
         let asked = into.capacity() - into.len();
         self.poll_call(port, fd, context, asked, Take::Away, |os| os.try_recv_owned(fd, into))
+    }
+
+    /// A read into a buffer of the worker's, of the size that suits this stream.
+    pub(super) fn poll_receive(
+        &self,
+        port: &dyn Port,
+        fd: &Fd,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Received>> {
+        let size = Size::from_bits(self.size.get());
+        let mut buffer = size.buffer();
+        match self.poll_owned(port, fd, context, &mut buffer) {
+            Poll::Ready(Ok(count)) => {
+                self.size.set(size.after(count).bits());
+                Poll::Ready(Ok(Received::new(buffer)))
+            }
+            other => {
+                give_back(buffer);
+                other.map_ok(|_| Received::default())
+            }
+        }
     }
 
     fn poll_call(

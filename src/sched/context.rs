@@ -157,6 +157,11 @@ pub(crate) fn emit(event: Event) {
     });
 }
 
+/// Runs `f` with the free receive buffers of the thread's seat.
+pub(crate) fn with_buffers<R>(f: impl FnOnce(Option<&crate::io::Buffers>) -> R) -> R {
+    with_context(|cx| f(cx.and_then(Context::core).map(|core| &core.buffers)))
+}
+
 /// Runs `f` with the free blocks of the thread's seat.
 pub(crate) fn with_pool<R>(f: impl FnOnce(Option<&Pool>) -> R) -> R {
     with_context(|cx| f(cx.and_then(Context::core).map(|core| &core.pool)))

@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) look_at: Cell<u64>,
     /// Free memory for task cells.
     pub(crate) pool: Pool,
+    /// Free receive buffers.
+    pub(crate) buffers: crate::io::Buffers,
     /// Stacks of coroutines.
     #[cfg(feature = "coro")]
     pub(crate) stacks: crate::coro::Pool,

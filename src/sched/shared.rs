@@ -147,6 +147,7 @@ impl Seat {
             stalled: VecDeque::new().into(),
             look_at: 0.into(),
             pool: Pool::default(),
+            buffers: Default::default(),
             #[cfg(feature = "coro")]
             stacks: crate::coro::Pool::new(config.stacks.clone(), coroutines.clone()),
             until_look: config.poll_interval.into(),

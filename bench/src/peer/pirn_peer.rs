@@ -53,7 +53,7 @@ impl<const URING: bool> Peer for Pirn<URING> {
         pirn::yield_now()
     }
 
-    async fn serve_echo(buffer: usize, ready: impl FnOnce(SocketAddr) + Send + 'static) {
+    async fn serve_echo(_buffer: usize, ready: impl FnOnce(SocketAddr) + Send + 'static) {
         let listener =
             pirn::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         ready(listener.local_addr().expect("the listener's address"));
@@ -61,15 +61,12 @@ impl<const URING: bool> Peer for Pirn<URING> {
             let (stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             pirn::spawn(async move {
-                let mut bytes = vec![0; buffer];
-                loop {
-                    match stream.read(&mut bytes).await {
-                        Ok(0) | Err(_) => return,
-                        Ok(n) => {
-                            if stream.write_all(&bytes[..n]).await.is_err() {
-                                return;
-                            }
-                        }
+                // Its buffers are the worker's; the other runtimes have none to lend.
+                while let Ok(bytes) = stream.receive().await
+                    && !bytes.is_empty()
+                {
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
                     }
                 }
             })

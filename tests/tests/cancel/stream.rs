@@ -6,6 +6,7 @@ uses! { All:
     tcp_read
     tcp_peek
     tcp_read_owned
+    tcp_receive
     tcp_read_exact
     tcp_read_to_end
     tcp_write
@@ -164,6 +165,18 @@ mod cuts {
         assert_eq!(buffer.len() + rest_of!(server, buffer.len()), 50);
         writing.await.expect("no panic")?;
         Ok(count.is_some())
+    }
+
+    pub(super) async fn tcp_receive(cut: Cut) -> io::Result<bool> {
+        let (client, server) = pair().await?;
+        let writing = in_five_parts(client);
+        let received = cut.at(server.receive()).await.transpose()?;
+        let ended = received.is_some();
+        let received = received.unwrap_or_default();
+        assert_eq!(received[..], pattern(0, received.len()));
+        assert_eq!(received.len() + rest_of!(server, received.len()), 50);
+        writing.await.expect("no panic")?;
+        Ok(ended)
     }
 
     pub(super) async fn tcp_read_exact(cut: Cut) -> io::Result<bool> {

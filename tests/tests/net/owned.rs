@@ -44,6 +44,45 @@ fn buffers_come_back_with_all_bytes_in_order() {
 }
 
 #[test]
+fn received_bytes_come_in_order_in_buffers_that_follow_them() {
+    everywhere("received_bytes_come_in_order_in_buffers_that_follow_them", async || {
+        let (client, server) = pair().await?;
+        let whole = scale(2 << 20, 60_000);
+        let writing = pirn::spawn(async move {
+            client.write_all(&pattern(0, whole)).await?;
+            // Small messages, one at a time.
+            for round in 0..20 {
+                let mut answer = [0];
+                client.read_exact(&mut answer).await?;
+                client.write_all(&pattern(whole + round * 10, 10)).await?;
+            }
+            client.shutdown(Shutdown::Write).await
+        });
+        let mut at = 0;
+        while at < whole {
+            let received = server.receive().await?;
+            assert!(received[..] == pattern(at, received.len()), "bytes are lost, doubled or out of order");
+            assert!((1..=64 << 10).contains(&received.len()));
+            at += received.len();
+        }
+        let mut room = 0;
+        for _ in 0..20 {
+            server.write_all(&[1]).await?;
+            let mut left = 10;
+            while left > 0 {
+                let received = server.receive().await?;
+                assert!(received.as_ref() == pattern(at, received.len()));
+                (left, at) = (left - received.len(), at + received.len());
+                room = received.into_vec().capacity();
+            }
+        }
+        assert!(room <= 4 << 10, "a small message comes in {room} bytes");
+        assert!(server.receive().await?.is_empty(), "the end");
+        writing.await.expect("no panic")
+    });
+}
+
+#[test]
 fn what_the_buffer_holds_stays() {
     everywhere("what_the_buffer_holds_stays", async || {
         let (client, server) = pair().await?;
