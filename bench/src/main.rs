@@ -1,6 +1,8 @@
 //! Pirn beside its peers: `cargo run --release -- all`, or one benchmark by name. Exit code 1 if a target is missed.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -22,6 +24,7 @@ mod idle;
 mod load;
 mod peer;
 mod simulator;
+mod soak;
 mod spawn;
 mod table;
 mod timers;
@@ -92,6 +95,21 @@ enum What {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
         workers: u8,
     },
+    /// `pirn serve` under load for a while: descriptors, memory, errors, its end. Not among `all`.
+    Soak {
+        /// Minutes on each backend.
+        #[arg(long, default_value_t = 1.0, value_parser = minutes)]
+        minutes: f64,
+        /// Connections, in turn.
+        #[arg(long, value_delimiter = ',', default_values_t = [64, 1_000])]
+        connections: Vec<usize>,
+        /// Backends.
+        #[arg(long, value_delimiter = ',', default_values_t = ["epoll".to_owned(), "uring".to_owned()])]
+        os: Vec<String>,
+        /// The binary `pirn` [default: the release build of the repository].
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+    },
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -132,6 +150,11 @@ fn main() -> ExitCode {
     }
 }
 
+fn minutes(text: &str) -> Result<f64, String> {
+    let parsed = text.parse::<f64>().ok().filter(|minutes| (0.1..=1_440.0).contains(minutes));
+    parsed.ok_or_else(|| "0.1 to 1440".to_owned())
+}
+
 /// How a server with so many threads runs.
 fn threads(workers: u8, unpinned: bool) -> cells::How {
     let cpus = if unpinned || workers > 1 { None } else { cells::cpus() };
@@ -159,6 +182,16 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Coro { picture } => coroutines::bench(rounds, cli.quick, picture.as_deref()),
         What::Http { connections, workers } => {
             http::bench(table, rounds, seconds, connections, threads(*workers, false))
+        }
+        What::Soak { minutes, connections, os, program } => {
+            let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/pirn");
+            let soak = soak::Soak {
+                program: program.clone().unwrap_or_else(built),
+                span: Duration::from_secs_f64(minutes * 60.0),
+                connections: connections.clone(),
+                backends: os.clone(),
+            };
+            soak::bench(table, &soak)
         }
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),

@@ -1,5 +1,6 @@
 //! The adapters against the real libraries, on each live backend.
 
+mod grpc;
 mod http;
 mod tls;
 mod tower;
