@@ -116,10 +116,16 @@ impl Builder {
         self
     }
 
+    /// Completions that one look at a driver collects, at least 1; what it has beyond them waits for the next look. Default: 61.
+    pub fn look_batch(mut self, completions: usize) -> Self {
+        self.config.batch = completions;
+        self
+    }
+
     /// I/O calls that may succeed at once in one poll before the task must yield, at least 1; calls that find nothing cost
     /// nothing. Default: 128.
     pub fn budget(mut self, calls: u32) -> Self {
-        self.config.budget = calls;
+        self.config.budget = calls.max(1);
         self
     }
 

@@ -30,7 +30,8 @@ where
                 .injector_interval(sizes.injector_interval)
                 .watch_interval(Duration::from_nanos(sizes.watch_interval_ns))
                 .share_delay(Duration::from_nanos(sizes.share_delay_ns))
-                .budget(sizes.budget);
+                .budget(sizes.budget)
+                .look_batch(sizes.batch);
         }
         let runtime = builder.build().unwrap_or_else(|error| panic!("the runtime can't be built: {error}"));
         runtime.block_on(program()).failure()

@@ -117,10 +117,17 @@ pub(crate) struct Drawn {
     /// Traces that lack it are of the time when it was not drawn.
     #[serde(default = "usual_budget")]
     pub(crate) budget: u32,
+    /// The same.
+    #[serde(default = "usual_batch")]
+    pub(crate) batch: usize,
 }
 
 fn usual_budget() -> u32 {
     128
+}
+
+fn usual_batch() -> usize {
+    61
 }
 
 /// Everything one execution drew, and the limits it ran under. Stands in the trace header.
@@ -258,6 +265,7 @@ impl Asked {
             watch_interval_ns: rng.one_of(&[50_000, 200_000, 1_000_000]),
             share_delay_ns: 0,
             budget: usual_budget(),
+            batch: usual_batch(),
         });
         // A depth-first search is over orders; faults would only make its space larger.
         let without = matches!(walk, Walk::Dfs { .. });
@@ -315,6 +323,9 @@ impl Asked {
                 completions: rng.one_of(&[8, 8, 16, 64, 0]),
                 buffers: rng.one_of(&[1, 2, 3, 0]),
             };
+        }
+        if let Some(sizes) = &mut options.sizes {
+            sizes.batch = rng.one_of(&[1, 2, 4, 61]);
         }
         options
     }

@@ -139,6 +139,11 @@ impl Config {
                 return refuse(format!("{name}({value}): use at least 1 (and for lifo_limit at most 255)"));
             }
         }
+        if self.batch == 0 {
+            return refuse(
+                "look_batch(0): a look that collects nothing serves nobody: use at least 1".into(),
+            );
+        }
         if self.blocking_threads == 0 {
             return refuse("blocking_threads(0): spawn_blocking needs at least 1 thread".into());
         }

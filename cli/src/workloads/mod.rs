@@ -14,11 +14,13 @@ use pirn::time::Instant;
 mod accepts;
 mod blocking;
 mod burst;
+mod busy;
 mod callers;
 mod cancel;
 mod coroutines;
 mod echo;
 mod files;
+mod flood;
 mod guests;
 mod hog;
 mod hops;
@@ -255,7 +257,9 @@ pub(crate) const ALL: &[&Workload] = &[
     &hog::WORKLOAD,
     &burst::WORKLOAD,
     &stuck::WORKLOAD,
+    &busy::WORKLOAD,
     &streams::WORKLOAD,
+    &flood::WORKLOAD,
     &accepts::WORKLOAD,
     &guests::WORKLOAD,
     &files::WORKLOAD,

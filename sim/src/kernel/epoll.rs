@@ -44,6 +44,11 @@ impl Set {
         self.entries.iter().position(is).map(|at| at as u32)
     }
 
+    /// The files whose reading it is told of.
+    pub(super) fn watched(&self) -> Vec<u32> {
+        self.entries.iter().flatten().filter(|entry| entry.events & IN != 0).map(|entry| entry.file).collect()
+    }
+
     fn entry(&mut self, entry: u32) -> Option<&mut Entry> {
         self.entries.get_mut(entry as usize)?.as_mut()
     }
@@ -232,6 +237,8 @@ pub(crate) fn wait(
         if world.is_interrupted() || world.rarely(Choice::Spurious, 2, world.options.spurious) != 0 {
             return Err(libc::EINTR);
         }
+        world.check_wake_source(number);
+        executor.settle();
         sleep_in(executor, number, until);
     }
 }

@@ -23,14 +23,22 @@ pub(crate) struct InFlight {
     reads: bool,
     /// Since when what it waits for has been there.
     ready_since: Option<u64>,
+    /// Looks of each worker at its own driver since then.
+    looks: Vec<u8>,
+    /// Drivers, a bit each, whose last look had more than it could hand out: it may be among that, and done with its descriptor.
+    kept_back: u64,
 }
+
+/// Looks of every worker at its own driver within which what is there is dispatched: a few, for what has to be armed anew first, and
+/// those that were interrupted.
+const SLICE: u8 = 24;
 
 /// The parts of a driver, with the door before them.
 pub(super) fn around(inner: DriverParts, config: &DriverConfig, live: Arc<dyn Os>) -> DriverParts {
     let handle = register(config);
     DriverParts {
         submit: Box::new(Door { handle, inner: inner.submit }),
-        reap: Box::new(Exit { handle, inner: inner.reap, live, batch: config.batch.max(1) }),
+        reap: Box::new(Exit { handle, inner: inner.reap, live, batch: config.batch.max(1), owner: None }),
         unpark: inner.unpark,
     }
 }
@@ -53,7 +61,7 @@ fn in_flight(token: Token, op: &Op) -> InFlight {
         _ => (-1, false),
     };
     let send = matches!(op, Op::Send { .. });
-    InFlight { token, send, lets_go: true, fd, reads, ready_since: None }
+    InFlight { token, send, lets_go: true, fd, reads, ready_since: None, looks: Vec::new(), kept_back: 0 }
 }
 
 impl Submit for Door {
@@ -118,11 +126,15 @@ struct Exit {
     inner: Box<dyn Reap>,
     live: Arc<dyn Os>,
     batch: usize,
+    /// The thread on its seat.
+    owner: Option<u32>,
 }
 
 impl Reap for Exit {
     fn attach(&mut self) -> io::Result<()> {
-        self.handle.here("Reap::attach").os_point();
+        let executor = self.handle.here("Reap::attach");
+        executor.os_point();
+        self.owner = Some(executor.world().current);
         self.inner.attach()
     }
 
@@ -138,6 +150,10 @@ impl Reap for Exit {
         let world = executor.world();
         world.leaves_look(number, &out[before..]);
         let room = (before + self.batch).saturating_sub(out.len());
+        world.keeps_back(number, room == 0);
+        if room > 0 && self.owner == Some(world.current) {
+            world.counts_look(number);
+        }
         world.collect(number, room, out, &mut ended);
         executor.settle();
         drop(ended);
@@ -199,6 +215,58 @@ impl World {
         }
     }
 
+    /// A look brought as much as it may, or less.
+    fn keeps_back(&mut self, number: u32, full: bool) {
+        let host = self.driver(number).host;
+        let bit = 1 << (self.driver(number).worker % 64);
+        for driver in self.drivers.iter_mut().filter(|driver| driver.host == host) {
+            for op in &mut driver.in_flight {
+                op.kept_back = if full { op.kept_back | bit } else { op.kept_back & !bit };
+            }
+        }
+    }
+
+    /// A worker has looked at its own driver, and had room for more: what has been there for an op through so many looks of all workers
+    /// should have been found by one.
+    fn counts_look(&mut self, number: u32) {
+        let host = self.driver(number).host;
+        let workers: Vec<usize> = self
+            .drivers
+            .iter()
+            .filter(|driver| driver.host == host)
+            .map(|driver| driver.worker as usize)
+            .collect();
+        let looker = self.driver(number).worker as usize;
+        for at in (0..self.drivers.len()).filter(|&at| self.drivers[at].host == host).collect::<Vec<_>>() {
+            let mut ops = std::mem::take(&mut self.drivers[at].in_flight);
+            let mut late = None;
+            for op in &mut ops {
+                if !self.is_ready_for(host, op) {
+                    op.looks.clear();
+                    continue;
+                }
+                if op.looks.len() <= looker {
+                    op.looks.resize(looker + 1, 0);
+                }
+                op.looks[looker] = op.looks[looker].saturating_add(1);
+                if workers.iter().all(|&worker| op.looks.get(worker).is_some_and(|&looks| looks >= SLICE)) {
+                    late = Some(op.token);
+                }
+            }
+            self.drivers[at].in_flight = ops;
+            if let Some(token) = late.filter(|_| !self.hosts[host as usize].checker.is_closing()) {
+                let what = format!(
+                    "what op {}.{} of worker {} waits for has been there while every worker looked at its driver {SLICE} times, and it is not dispatched",
+                    token.slot(),
+                    token.generation(),
+                    token.worker()
+                );
+                self.violates("L7", number, what);
+                return;
+            }
+        }
+    }
+
     /// A descriptor closes: no op needs it any more.
     pub(crate) fn check_descriptor_closed(&mut self, fd: i32) {
         let host = self.my_host();
@@ -207,7 +275,7 @@ impl World {
             return;
         }
         let uses = self.drivers.iter().filter(|driver| driver.host == host).find_map(|driver| {
-            let op = driver.in_flight.iter().find(|op| op.fd == fd && !op.lets_go)?;
+            let op = driver.in_flight.iter().find(|op| op.fd == fd && !op.lets_go && op.kept_back == 0)?;
             Some((driver.worker, op.token))
         });
         if let Some((worker, token)) = uses {

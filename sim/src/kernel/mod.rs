@@ -308,6 +308,21 @@ impl World {
         }
     }
 
+    /// A driver is about to block in a set or a ring: an eventfd is watched there, through which others can interrupt it.
+    fn check_wake_source(&mut self, file: u32) {
+        let Some(driver) = self.my_driver() else { return };
+        let watched = match &self.kernel.files[file as usize].kind {
+            Kind::Set(set) => set.watched(),
+            Kind::Ring(ring) => ring.polled(),
+            _ => return,
+        };
+        let is_event = |file: u32| matches!(self.kernel.files[file as usize].kind, Kind::Event(_));
+        if !watched.into_iter().any(is_event) {
+            let what = "a driver blocks in the kernel with no eventfd watched there: nobody can interrupt it";
+            self.violates("L5", driver as u32, what.to_owned());
+        }
+    }
+
     /// Wakes the thread that has waited longest.
     pub(crate) fn wake_sleeper(&mut self, sleepers: &VecDeque<u32>) {
         if let Some(&thread) = sleepers.front() {

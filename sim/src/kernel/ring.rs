@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use super::calls::{answer, call};
 use super::memory::{Region, give_back, take};
-use super::request::Request;
+use super::request::{POLL_ADD, Request};
 use super::{Kind, Watcher};
 use crate::check::Violation;
 use crate::net::Errno;
@@ -223,6 +223,12 @@ impl Ring {
         if self.flags & SETUP_TASKRUN_FLAG != 0 {
             self.flag(SQ_TASKRUN, !self.work.is_empty());
         }
+    }
+
+    /// The files that polls wait at.
+    pub(super) fn polled(&self) -> Vec<u32> {
+        let polls = self.requests.iter().flatten().filter(|one| one.armed && one.entry.op == POLL_ADD);
+        polls.filter_map(|one| one.file).collect()
     }
 
     fn group(&mut self, id: u16) -> Option<&mut Group> {

@@ -121,6 +121,8 @@ fn wait(executor: &'static Executor, file: u32, least: u32, until: u64) -> Resul
         if until <= world.now {
             return Err(libc::ETIME);
         }
+        world.check_wake_source(file);
+        executor.settle();
         sleep_in(executor, file, until);
     }
 }

@@ -34,6 +34,7 @@ fn impossible_options_are_named() {
         ("ring_capacity(1)", |b| b.ring_capacity(1)),
         ("ring_capacity(3)", |b| b.ring_capacity(3)),
         ("ring_capacity(65536)", |b| b.ring_capacity(65536)),
+        ("look_batch(0)", |b| b.look_batch(0)),
         ("lifo_limit(0)", |b| b.lifo_limit(0)),
         ("lifo_limit(256)", |b| b.lifo_limit(256)),
         ("poll_interval(0)", |b| b.poll_interval(0)),

@@ -1,0 +1,46 @@
+//! Busy: echo beside tasks that yield and yield, so that no worker of the server is ever without work: its connections are served by looks
+//! between polls alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pirn::time::Instant;
+
+use super::{Host, Report, Setting, Size, Workload, echo};
+
+pub(crate) const WORKLOAD: Workload = Workload {
+    name: "busy",
+    about: "echo beside tasks that yield for ever, so that workers do not park",
+    unit: "messages",
+    latency: "round trip",
+    hosts: &[
+        Host { name: "server", main: |setting| Box::pin(server(setting)) },
+        Host { name: "client", main: |setting| Box::pin(echo::client(setting)) },
+    ],
+    small: Size { width: 2, rounds: 2, bytes: 16 },
+    large: Size { width: 64, rounds: 0, bytes: 64 },
+};
+
+/// Readings of the clock in each of their polls: a short computation.
+const READINGS: u32 = 40;
+
+async fn server(setting: Arc<Setting>) -> Result<Report, String> {
+    let done = Arc::new(AtomicBool::new(false));
+    let yielders: Vec<_> = (0..2).map(|_| pirn::spawn(yields(done.clone()))).collect();
+    let report = echo::server(setting).await;
+    // Relaxed: they see it some time.
+    done.store(true, Ordering::Relaxed);
+    for yielder in yielders {
+        let _ = yielder.await;
+    }
+    report
+}
+
+async fn yields(done: Arc<AtomicBool>) {
+    while !done.load(Ordering::Relaxed) {
+        for _ in 0..READINGS {
+            std::hint::black_box(Instant::now());
+        }
+        pirn::yield_now().await;
+    }
+}
