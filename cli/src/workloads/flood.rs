@@ -117,7 +117,7 @@ async fn serve(stream: TcpStream) -> Result<(), String> {
     let (received, sent) = both.await;
     if header.end == End::Abrupt {
         // The client may be gone at any point; what came is right.
-        return received.or_else(|error| error.is_wrong());
+        return received.or_else(|error| error.only_wrong());
     }
     let failed = |error: Broken| error.tell(header.number, "the server");
     received.map_err(failed)?;
@@ -185,7 +185,7 @@ async fn talk(setting: &Setting, number: u32) -> Result<(), String> {
     .await;
     if end == End::Abrupt {
         // It may have gone first, with what the other one still had to say.
-        return received.or_else(|error| error.is_wrong());
+        return received.or_else(|error| error.only_wrong());
     }
     let failed = |error: Broken| error.tell(number, "the client");
     received.map_err(failed)?;
@@ -223,7 +223,7 @@ impl Broken {
     }
 
     /// An error where connections may break: a wrong byte is wrong there too.
-    fn is_wrong(self) -> Result<(), String> {
+    fn only_wrong(self) -> Result<(), String> {
         match self {
             Self::Wrong(at) => Err(format!("a wrong byte came at {at}")),
             _ => Ok(()),
