@@ -20,7 +20,18 @@ pub(crate) struct Tree {
 /// What a change of these means other results.
 const PARTS: &[&str] = &["src", "sim", "cli", "macros", "Cargo.toml", "Cargo.lock"];
 /// What the results do not depend on: module docs, and what only the loom and test columns need.
-const EXTRAS: &[&str] = &["model", "tests", "mutants", "docs", "README.md"];
+const EXTRAS: &[&str] = &[
+    "model",
+    "tests",
+    "mutants",
+    "hyper",
+    "serve",
+    "examples",
+    "traces",
+    "docs",
+    "README.md",
+    "rustfmt.toml",
+];
 
 impl Tree {
     /// Copies what has changed since the last time.
@@ -144,4 +155,27 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         return Ok(());
     }
     fs::read_dir(path)?.try_for_each(|entry| walk(&entry?.path(), files))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{EXTRAS, PARTS};
+
+    #[test]
+    fn the_copy_has_every_member_of_the_workspace() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let text = fs::read_to_string(manifest).unwrap();
+        let list = text.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+        let members =
+            list.split(',').map(|member| member.trim().trim_matches('"')).filter(|member| *member != ".");
+        for member in members {
+            assert!(
+                PARTS.contains(&member) || EXTRAS.contains(&member),
+                "the member {member} is not copied, so no mutant can be built"
+            );
+        }
+    }
 }
