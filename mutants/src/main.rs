@@ -51,9 +51,12 @@ struct Args {
     /// Also run the loom models on each mutant.
     #[arg(long)]
     loom: bool,
-    /// Also run the tests of the core on each mutant, ten minutes at most.
+    /// Also run the tests of the core on each mutant.
     #[arg(long)]
     tests: bool,
+    /// Seconds that a suite of tests, or of models, may take: one that takes longer counts as one that hangs.
+    #[arg(long, default_value_t = 900, value_name = "S")]
+    patience: u64,
     /// Build each mutant by itself, also those that could share a build.
     #[arg(long)]
     apart: bool,
@@ -103,7 +106,10 @@ fn wanted(mutant: &Mutant, only: &[String]) -> bool {
 fn run(args: &Args) -> Result<bool, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|e| e.to_string())?;
     let work = args.work.clone().unwrap_or_else(|| root.join("target/mutants"));
-    fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+    // Whole, for cargo runs in the copy.
+    let work = fs::create_dir_all(&work)
+        .and_then(|()| work.canonicalize())
+        .map_err(|error| format!("{}: {error}", work.display()))?;
     let all = patch::all(&root)?;
     let stale: Vec<String> = all.iter().filter_map(|mutant| mutant.apply(&root).err()).collect();
     if !stale.is_empty() {
@@ -170,7 +176,7 @@ impl Job<'_> {
         for mutant in all {
             if let Some(number) = merged.add(mutant, self.tree.copy())?
                 && chosen.iter().any(|one| one.name == mutant.name)
-                && !self.missing(mutant, state).is_empty()
+                && (!self.missing(mutant, state).is_empty() || !self.suites(mutant, state).is_empty())
             {
                 numbers.push((mutant, number));
             }
@@ -182,7 +188,8 @@ impl Job<'_> {
         merged.write(self.tree.copy())?;
         let hash = self.tree.hash_of_copy().map_err(|error| error.to_string())?;
         let pirn = self.work.join(format!("pirn-{hash:016x}"));
-        if !pirn.exists() {
+        let explores = numbers.iter().any(|(mutant, _)| !self.missing(mutant, state).is_empty());
+        if explores && !pirn.exists() {
             let built = match self.tree.build() {
                 Ok(built) => built,
                 Err(error) => {
@@ -196,18 +203,45 @@ impl Job<'_> {
             println!("[{}/{} together] {}", at + 1, numbers.len(), mutant.name);
             self.cells(mutant, &pirn, *number, state)?;
         }
+        for suite in ["loom", "tests"] {
+            let missing = |mutant: &Mutant, state: &State| self.suites(mutant, state).contains(&suite);
+            if !numbers.iter().any(|(mutant, _)| missing(mutant, state)) {
+                continue;
+            }
+            let binaries = match self.tree.test_binaries(arguments(suite)) {
+                Ok(binaries) => binaries,
+                Err(error) => {
+                    println!("the {suite} of all together: {error}");
+                    continue;
+                }
+            };
+            for (at, (mutant, number)) in numbers.iter().enumerate() {
+                if missing(mutant, state) {
+                    println!("[{}/{} together, {suite}] {}", at + 1, numbers.len(), mutant.name);
+                    let failed = self.tree.run_tests(&binaries, *number, self.patience())?;
+                    tested(mutant, suite, failed, state)?;
+                }
+            }
+        }
         Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.args.patience)
+    }
+
+    /// The suites that a mutant is still to be run through.
+    fn suites(&self, mutant: &Mutant, state: &State) -> Vec<&'static str> {
+        let wanted = [("loom", self.args.loom && mutant.is_modelled()), ("tests", self.args.tests)];
+        let missing = wanted.into_iter().filter(|(suite, on)| *on && state.tested(mutant, suite).is_none());
+        missing.map(|(suite, _)| suite).collect()
     }
 
     /// Fills what is missing of one mutant, in a build of its own.
     fn apart(&self, mutant: &Mutant, state: &mut State) -> Result<(), String> {
-        let suites = [("loom", self.args.loom), ("tests", self.args.tests)];
-        let suites = suites.map(|(suite, on)| {
-            let missing = state.tested(mutant, suite).is_none() && (suite != "loom" || mutant.is_modelled());
-            (suite, on && missing)
-        });
+        let suites = self.suites(mutant, state);
         let missing = !self.missing(mutant, state).is_empty();
-        if !missing && suites.iter().all(|(_, on)| !on) {
+        if !missing && suites.is_empty() {
             return Ok(());
         }
         self.tree.apply(mutant)?;
@@ -215,8 +249,9 @@ impl Job<'_> {
             let pirn = self.tree.build().map_err(|error| format!("{}: {error}", mutant.name))?;
             self.cells(mutant, &pirn, 0, state)?;
         }
-        for (suite, _) in suites.iter().filter(|(_, on)| *on) {
-            self.suite(mutant, suite, state)?;
+        for suite in suites {
+            let failed = self.tree.test(arguments(suite), self.patience())?;
+            tested(mutant, suite, failed, state)?;
         }
         Ok(())
     }
@@ -245,22 +280,26 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
 
-    fn suite(&self, mutant: &Mutant, suite: &str, state: &mut State) -> Result<(), String> {
-        let (arguments, limit): (&[&str], u64) = match suite {
-            "loom" => (&["test", "-p", "pirn-model"], 900),
-            _ => (&["test", "--no-fail-fast", "-p", "pirn", "-p", "pirn-tests", "--lib", "--tests"], 600),
-        };
-        let failed = self.tree.test(arguments, Duration::from_secs(limit))?;
-        println!("  {suite}: {}", failed.as_deref().unwrap_or("survived"));
-        state.tests.push(Tested {
-            mutant: mutant.name.clone(),
-            hash: mutant.hash,
-            suite: suite.to_owned(),
-            failed,
-        });
-        state.save()
+/// What runs a suite.
+fn arguments(suite: &str) -> &'static [&'static str] {
+    match suite {
+        "loom" => &["test", "-p", "pirn-model"],
+        _ => &["test", "--no-fail-fast", "-p", "pirn", "-p", "pirn-tests", "--lib", "--tests"],
     }
+}
+
+/// Keeps what a suite said.
+fn tested(mutant: &Mutant, suite: &str, failed: Option<String>, state: &mut State) -> Result<(), String> {
+    println!("  {suite}: {}", failed.as_deref().unwrap_or("survived"));
+    state.tests.push(Tested {
+        mutant: mutant.name.clone(),
+        hash: mutant.hash,
+        suite: suite.to_owned(),
+        failed,
+    });
+    state.save()
 }
 
 /// The place of the table in the document.

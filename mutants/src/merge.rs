@@ -94,9 +94,12 @@ impl Merged {
             }
             fs::write(path, text).map_err(|error| failed(path, error))?;
         }
-        let root = root.join("src/lib.rs");
-        let text = fs::read_to_string(&root).map_err(|error| failed(&root, error))?;
-        fs::write(&root, text + WHICH).map_err(|error| failed(&root, error))
+        // The models have the same files in a crate of their own.
+        for crate_root in ["src/lib.rs", "model/src/lib.rs"].map(|path| root.join(path)) {
+            let text = fs::read_to_string(&crate_root).map_err(|error| failed(&crate_root, error))?;
+            fs::write(&crate_root, text + WHICH).map_err(|error| failed(&crate_root, error))?;
+        }
+        Ok(())
     }
 }
 

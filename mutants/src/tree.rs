@@ -7,6 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cpu;
+use serde_json::Value;
+
+use crate::merge::SWITCH;
 use crate::patch::{Mutant, hash};
 
 /// A copy of the repository, and where it is built.
@@ -95,11 +98,49 @@ impl Tree {
         Err(format!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// Builds test binaries: their paths, and the folders they are run in.
+    pub(crate) fn test_binaries(&self, arguments: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>, String> {
+        let mut command = self.cargo(arguments);
+        command.args(["--no-run", "--message-format=json"]);
+        let output = command.output().map_err(|error| format!("cargo does not start: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("the tests do not build:\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let binary = |line: &str| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let path = PathBuf::from(line["executable"].as_str()?);
+            let manifest = Path::new(line["manifest_path"].as_str()?);
+            Some((path, manifest.parent()?.to_owned()))
+        };
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(binary).collect())
+    }
+
+    /// Runs test binaries with mutant `number` in them, as [`Tree::test`] does.
+    pub(crate) fn run_tests(
+        &self,
+        binaries: &[(PathBuf, PathBuf)],
+        number: usize,
+        limit: Duration,
+    ) -> Result<Option<String>, String> {
+        for (binary, folder) in binaries {
+            let mut command = Command::new(binary);
+            command.current_dir(folder).env(SWITCH, number.to_string()).stdin(Stdio::null());
+            let failed = self.watch_tests(command, limit)?;
+            if failed.is_some() {
+                return Ok(failed);
+            }
+        }
+        Ok(None)
+    }
+
     /// Runs the tests of some packages; the first that failed, or nothing. A run that takes longer than `limit` counts as one that hangs.
     pub(crate) fn test(&self, arguments: &[&str], limit: Duration) -> Result<Option<String>, String> {
+        self.watch_tests(self.cargo(arguments), limit)
+    }
+
+    fn watch_tests(&self, mut command: Command, limit: Duration) -> Result<Option<String>, String> {
         let log = self.build.join("test.log");
         let file = fs::File::create(&log).map_err(|error| error.to_string())?;
-        let mut command = self.cargo(arguments);
         command.stdout(file).stderr(Stdio::null());
         let failed = || {
             let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();

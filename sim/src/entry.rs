@@ -31,7 +31,8 @@ where
                 .watch_interval(Duration::from_nanos(sizes.watch_interval_ns))
                 .share_delay(Duration::from_nanos(sizes.share_delay_ns))
                 .budget(sizes.budget)
-                .look_batch(sizes.batch);
+                .look_batch(sizes.batch)
+                .blocking_keep_alive(Duration::from_nanos(sizes.keep_alive_ns));
         }
         let runtime = builder.build().unwrap_or_else(|error| panic!("the runtime can't be built: {error}"));
         runtime.block_on(program()).failure()

@@ -120,6 +120,8 @@ pub(crate) struct Drawn {
     /// The same.
     #[serde(default = "usual_batch")]
     pub(crate) batch: usize,
+    #[serde(default = "usual_keep_alive")]
+    pub(crate) keep_alive_ns: u64,
 }
 
 fn usual_budget() -> u32 {
@@ -128,6 +130,10 @@ fn usual_budget() -> u32 {
 
 fn usual_batch() -> usize {
     61
+}
+
+fn usual_keep_alive() -> u64 {
+    10_000_000_000
 }
 
 /// Everything one execution drew, and the limits it ran under. Stands in the trace header.
@@ -266,6 +272,7 @@ impl Asked {
             share_delay_ns: 0,
             budget: usual_budget(),
             batch: usual_batch(),
+            keep_alive_ns: usual_keep_alive(),
         });
         // A depth-first search is over orders; faults would only make its space larger.
         let without = matches!(walk, Walk::Dfs { .. });
@@ -326,6 +333,7 @@ impl Asked {
         }
         if let Some(sizes) = &mut options.sizes {
             sizes.batch = rng.one_of(&[1, 2, 4, 61]);
+            sizes.keep_alive_ns = rng.one_of(&[100_000, 200_000, usual_keep_alive()]);
         }
         options
     }

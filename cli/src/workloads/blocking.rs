@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use pirn::time::sleep;
+
 use super::{Host, Random, Report, Setting, Size, Workload, check, finished};
 
 pub(crate) const WORKLOAD: Workload = Workload {
@@ -32,7 +34,7 @@ async fn user(setting: Arc<Setting>, number: u32) -> Result<Report, String> {
     let mut clock = setting.clock();
     while clock.again() {
         report.count += 1;
-        match random.below(5) {
+        match random.below(6) {
             0 => pirn::spawn_blocking(move || number).detach(),
             1 => {
                 let job = pirn::spawn_blocking(|| std::panic::resume_unwind(Box::new(7_u8)));
@@ -46,7 +48,12 @@ async fn user(setting: Arc<Setting>, number: u32) -> Result<Report, String> {
                 let job = pirn::spawn_blocking(|| std::thread::sleep(Duration::from_micros(200)));
                 finished(job).await?;
             }
+            // The thread of the call before may be about to leave.
             3 => {
+                sleep(Duration::from_micros(100 << random.below(2))).await;
+                finished(pirn::spawn_blocking(|| ())).await?;
+            }
+            4 => {
                 // One call waits for another: a queue behind a thread that is busy would never end.
                 let begun = Arc::new(AtomicBool::new(false));
                 let other = begun.clone();

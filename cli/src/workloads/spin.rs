@@ -26,7 +26,7 @@ async fn spinner(setting: Arc<Setting>) -> Result<Report, String> {
     let alone = pirn::Handle::current().groups()[0].workers() < 2;
     let mut report = setting.report();
     let mut clock = setting.clock();
-    let bells: Arc<[Bell; 2]> = Arc::default();
+    let bells: Arc<[Bell; 3]> = Arc::default();
     let mut round = 0;
     while clock.again() {
         round += 1;
@@ -36,12 +36,23 @@ async fn spinner(setting: Arc<Setting>) -> Result<Report, String> {
             wait(&ran, || alone).await;
             finished(handle).await?;
         }
+        // Woken alone: in the LIFO slot, which somebody empties who looks after workers that are long in a poll.
+        let (ran, handle) = {
+            let bells = bells.clone();
+            flagged(async move { bells[2].rung(round).await })
+        };
+        while !bells[2].is_awaited() {
+            pirn::yield_now().await;
+        }
+        bells[2].ring();
+        wait(&ran, || alone).await;
+        finished(handle).await?;
         // Woken: the second wake moves the first task from the LIFO slot to the ring.
         let [first, second] = [0, 1].map(|at| {
             let bells = bells.clone();
             flagged(async move { bells[at].rung(round).await })
         });
-        while !bells.iter().all(Bell::is_awaited) {
+        while !bells[..2].iter().all(Bell::is_awaited) {
             pirn::yield_now().await;
         }
         bells[0].ring();
