@@ -27,7 +27,7 @@ use crate::support::{PATIENCE, eventually, runtime, text, with_waker, within, yi
 #[test]
 fn impossible_options_are_named() {
     type Set = fn(Builder) -> Builder;
-    let cases: [(&str, Set); 16] = [
+    let cases: [(&str, Set); 17] = [
         ("workers(0)", |b| b.workers(0)),
         ("workers(4096)", |b| b.workers(4096)),
         ("ring_capacity(0)", |b| b.ring_capacity(0)),
