@@ -1,5 +1,5 @@
-//! Flood: connections with a lot to say in both directions at once, readers that pause until their socket is full, a worker that is
-//! held again and again, and ends of all kinds: shut down, dropped with a read in flight, dropped with bytes on their way. What arrives is
+//! Flood: connections with a lot to say in both directions at once, readers that pause until their socket is full or hold their worker,
+//! and ends of all kinds: shut down, dropped with a read in flight, dropped with bytes on their way. What arrives is
 //! the connection's own, in order.
 
 use std::future::{Future, poll_fn};
@@ -235,11 +235,15 @@ impl Broken {
 async fn receive(stream: &TcpStream, header: Header, down: bool, all: usize) -> Result<(), Broken> {
     let random = Random::new();
     let mut bytes = vec![0; 500 + random.below(8_000) as usize];
-    let slow = random.below(3) == 0;
+    let (slow, holds) = (random.below(3) == 0, random.below(3) == 0);
     let mut received = 0;
     while received < all {
         if slow && random.below(8) == 0 {
             sleep(Duration::from_micros(random.below(60_000).into())).await;
+        }
+        if holds && random.below(6) == 0 {
+            // What else its worker has is for others meanwhile.
+            std::thread::sleep(Duration::from_micros(random.below(6_000).into()));
         }
         let room = bytes.len().min(all - received);
         let n = stream.read(&mut bytes[..room]).await.map_err(Broken::Io)?;

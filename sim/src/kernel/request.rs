@@ -5,6 +5,7 @@ use super::network::{receive_message, send_message};
 use super::readiness::{ALWAYS, IN, OUT, RDHUP, READERS};
 use super::ring::{CQE_BUFFER, CQE_MORE, CQE_NONEMPTY, Cqe};
 use crate::check::Violation;
+use crate::choice::Kind as Choice;
 use crate::net::Errno;
 use crate::rng::mix_bytes;
 use crate::world::World;
@@ -293,8 +294,11 @@ impl World {
         }
     }
 
-    /// One completion of several. False: there was no room.
+    /// One completion of several. False: there was no room, or the request ends for a reason of the kernel's own, with this completion.
     fn post_more(&mut self, ring: u32, entry: Entry, result: i32, flags: u32) -> bool {
+        if self.rarely(Choice::Spurious, 2, self.options.spurious / 4) != 0 {
+            return false;
+        }
         let cqe = Cqe { data: entry.data, result, flags: flags | CQE_MORE };
         self.ring(ring).is_some_and(|ring| ring.post_if_room(cqe))
     }

@@ -2,7 +2,7 @@
 //!
 //! Modelled are rings with SINGLE_ISSUER and DEFER_TASKRUN, which Pirn uses: a change of a file queues *work*, and only an enter of the
 //! thread that enabled the ring brings it in. What the completion queue has no room for waits in the kernel until an enter that
-//! asks for completions; a multishot request that finds no room ends.
+//! asks for completions; a multishot request that finds no room ends, and now and then one that finds room, which a user has to expect.
 //!
 //! The memory of a ring is used by the thread on the seat, by peers and by this, one after another on one OS thread; atomics are used
 //! because others do.
