@@ -1,15 +1,18 @@
 //! Callers: several threads inside `block_on` of one runtime; the seat that they share goes from one to the next while tasks
-//! are in its ring, timers on its wheel and ops in its driver.
+//! are in its ring, timers on its wheel and bytes on their way in its driver.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::future::zip;
 use pirn::Handle;
+use pirn::net::{TcpListener, TcpStream};
 use pirn::task::JoinHandle;
 use pirn::time::{Instant, sleep};
 
 use super::mailbox::Bell;
-use super::{Host, Random, Report, Setting, Size, Workload, check, finished};
+use super::{Host, Place, Random, Report, Setting, Size, Workload, check, finished};
 
 pub(crate) const WORKLOAD: Workload = Workload {
     name: "callers",
@@ -17,8 +20,8 @@ pub(crate) const WORKLOAD: Workload = Workload {
     unit: "calls",
     latency: "",
     hosts: &[Host { name: "main", main: |setting| Box::pin(main(setting)) }],
-    small: Size { width: 2, rounds: 2, bytes: 0 },
-    large: Size { width: 8, rounds: 50, bytes: 0 },
+    small: Size { width: 2, rounds: 2, bytes: 1_500 },
+    large: Size { width: 8, rounds: 50, bytes: 1_000_000 },
 };
 
 async fn main(setting: Arc<Setting>) -> Result<Report, String> {
@@ -29,6 +32,14 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
             pirn::spawn_blocking(move || caller(&handle, &setting))
         })
         .collect();
+    let ip = match setting.place {
+        Place::Live { listen, .. } => listen.ip(),
+        Place::Simulated => IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+    };
+    let mut transfers = Vec::new();
+    for _ in 0..setting.size.width {
+        transfers.extend(transfer(ip, setting.size.bytes as usize).await?);
+    }
     let random = Random::new();
     for _ in 0..random.below(4) {
         pirn::yield_now().await;
@@ -46,10 +57,51 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
             for caller in callers {
                 finished(caller).await??;
             }
+            for transfer in transfers {
+                finished(transfer).await??;
+            }
             Ok(())
         })
     }));
     Ok(report)
+}
+
+/// Two tasks that send and receive, whoever is on the seat: the connection is at home there.
+async fn transfer(ip: IpAddr, all: usize) -> Result<[JoinHandle<Result<(), String>>; 2], String> {
+    let failed = |error: std::io::Error| format!("a connection within the host: {error}");
+    let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.map_err(failed)?;
+    let address = SocketAddr::new(ip, listener.local_addr().map_err(failed)?.port());
+    let (sender, accepted) = zip(TcpStream::connect(address), listener.accept()).await;
+    let (sender, (receiver, _)) = (sender.map_err(failed)?, accepted.map_err(failed)?);
+    let send = pirn::spawn(async move {
+        let random = Random::new();
+        let mut sent = 0;
+        while sent < all {
+            let end = (sent + 1 + random.below(300) as usize).min(all);
+            let bytes: Vec<u8> = (sent..end).map(|at| at as u8).collect();
+            sender.write_all(&bytes).await.map_err(failed)?;
+            sent = end;
+            match random.below(3) {
+                0 => sleep(Duration::from_micros(100)).await,
+                1 => pirn::yield_now().await,
+                _ => {}
+            }
+        }
+        sender.flush().await.map_err(failed)
+    });
+    let receive = pirn::spawn(async move {
+        let (mut received, mut bytes) = (0, [0; 200]);
+        loop {
+            let n = receiver.read(&mut bytes).await.map_err(failed)?;
+            if n == 0 {
+                return check(received == all, || format!("{received} of {all} bytes came"));
+            }
+            let right = bytes[..n].iter().enumerate().all(|(at, byte)| *byte == (received + at) as u8);
+            check(right, || format!("a wrong byte came behind {received} right ones"))?;
+            received += n;
+        }
+    });
+    Ok([send, receive])
 }
 
 /// Tasks of which each waits for the one before it, and the bell that the first one waits for.
