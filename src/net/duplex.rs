@@ -63,9 +63,11 @@ impl Duplex {
 
     /// Reads into the unused capacity of a buffer; the buffer with its result.
     pub(crate) async fn read_owned(&self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        let result =
-            poll_fn(|context| self.read.poll_owned(self.port.as_ref(), self.fd(), context, &mut buffer))
-                .await;
+        let least = buffer.capacity();
+        let result = poll_fn(|context| {
+            self.read.poll_owned(self.port.as_ref(), self.fd(), context, &mut buffer, least)
+        })
+        .await;
         (result, buffer)
     }
 

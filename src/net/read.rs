@@ -43,16 +43,17 @@ impl ReadSide {
         self.poll_call(port, fd, context, asked, take, |os| os.try_recv(fd, into, take == Take::Peek))
     }
 
-    /// A read into the unused capacity of a buffer.
+    /// A read into the unused capacity of a buffer; an empty one may be replaced by one with a capacity of at least `least`.
     pub(super) fn poll_owned(
         &self,
         port: &dyn Port,
         fd: &Fd,
         context: &mut Context<'_>,
         into: &mut Vec<u8>,
+        least: usize,
     ) -> Poll<io::Result<usize>> {
         let asked = into.capacity() - into.len();
-        self.poll_call(port, fd, context, asked, Take::Away, |os| os.try_recv_owned(fd, into))
+        self.poll_call(port, fd, context, asked, Take::Away, |os| os.try_recv_owned(fd, into, least))
     }
 
     /// A read into a buffer of the worker's, of the size that suits this stream.
@@ -64,7 +65,7 @@ impl ReadSide {
     ) -> Poll<io::Result<Received>> {
         let size = Size::from_bits(self.size.get());
         let mut buffer = size.buffer();
-        match self.poll_owned(port, fd, context, &mut buffer) {
+        match self.poll_owned(port, fd, context, &mut buffer, 0) {
             Poll::Ready(Ok(count)) => {
                 self.size.set(size.after(count).bits());
                 Poll::Ready(Ok(Received::new(buffer)))

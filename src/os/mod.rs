@@ -146,8 +146,9 @@ pub trait Os: Send + Sync + 'static {
     /// Receives what is there; with `peek`, leaves it there. `Ok(Some(0))` is the end of the stream (if `into` has room).
     fn try_recv(&self, fd: &Fd, into: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<Option<usize>>;
     /// Receives what is there into the unused capacity of `into`, behind what it holds. What was received ahead may come in
-    /// the memory it stands in: then `into` is another allocation of at least the capacity, and its own is freed.
-    fn try_recv_owned(&self, fd: &Fd, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    /// the memory it stands in, if `into` is empty: then `into` is another allocation, of at least `least`, and its own is freed.
+    fn try_recv_owned(&self, fd: &Fd, into: &mut Vec<u8>, least: usize) -> io::Result<Option<usize>> {
+        let _ = least;
         let held = into.len();
         into.resize(into.capacity(), 0);
         let came = self.try_recv(fd, &mut [IoSliceMut::new(&mut into[held..])], false);

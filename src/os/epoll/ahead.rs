@@ -9,6 +9,8 @@ use crate::os::{Address, Fd};
 const MOST_BYTES: usize = 128 << 10;
 /// Connections held for one listener before the same.
 const MOST_CONNECTIONS: usize = 64;
+/// A chunk that large is better handed over than copied.
+const MUCH: usize = 4 << 10;
 /// A chunk that small is appended to the one before it.
 const SMALL: usize = 1 << 10;
 
@@ -103,12 +105,14 @@ impl Ahead {
     }
 
     /// Moves bytes behind those of `into`, as far as its capacity goes: without a copy if it is empty and a chunk is as good a
-    /// buffer. `None`: nothing is held.
-    pub(super) fn hand_over(&mut self, into: &mut Vec<u8>) -> Option<io::Result<usize>> {
+    /// buffer, or one of at least `least` that would be much to copy. `None`: nothing is held.
+    pub(super) fn hand_over(&mut self, into: &mut Vec<u8>, least: usize) -> Option<io::Result<usize>> {
         let Some(first) = self.chunks.front() else {
             return self.end().map(|end| end.map(|()| 0));
         };
-        let whole = self.at == 0 && first.len() <= into.capacity() && first.capacity() >= into.capacity();
+        let whole = self.at == 0 && first.len() <= into.capacity();
+        let least = if first.len() >= MUCH { least } else { into.capacity() };
+        let whole = whole && first.capacity() >= least;
         if into.is_empty()
             && whole
             && let Some(chunk) = self.chunks.pop_front()

@@ -183,8 +183,8 @@ impl Os for Live {
         Socket::of(fd)?.try_recv(into, peek)
     }
 
-    fn try_recv_owned(&self, fd: &Fd, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        Socket::of(fd)?.try_recv_owned(into)
+    fn try_recv_owned(&self, fd: &Fd, into: &mut Vec<u8>, least: usize) -> io::Result<Option<usize>> {
+        Socket::of(fd)?.try_recv_owned(into, least)
     }
 
     fn try_send(&self, fd: &Fd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {

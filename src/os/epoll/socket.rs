@@ -222,13 +222,17 @@ impl Socket {
     }
 
     /// The same into the unused capacity of a buffer.
-    pub(in crate::os) fn try_recv_owned(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    pub(in crate::os) fn try_recv_owned(
+        &self,
+        into: &mut Vec<u8>,
+        least: usize,
+    ) -> io::Result<Option<usize>> {
         let room = into.capacity() - into.len();
         if room == 0 {
             return Ok(Some(0));
         }
         let mut side = self.read.lock();
-        if let Some(count) = side.ahead().and_then(|ahead| ahead.hand_over(into)) {
+        if let Some(count) = side.ahead().and_then(|ahead| ahead.hand_over(into, least)) {
             return count.map(Some);
         }
         if side.known_idle() {

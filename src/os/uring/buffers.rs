@@ -3,7 +3,8 @@
 //! Their size follows what comes ([`Size`]): a buffer that came back is provided anew in the size of the moment. None is
 //! kept from one look to the next: what a receive brought is copied out, or its buffer is replaced by a fresh one. So a
 //! receive that found none (ENOBUFS) has nobody's return to wait for: all are back when its look is over. Until then it
-//! is played by a direct call into the reader's own buffer.
+//! is played by a direct call into the reader's own buffer. How many are provided follows the demand ([`Stock`]), because the kernel
+//! goes round all of them: the fewer, the sooner it comes back to memory that is still in the CPU's cache.
 //!
 //! Invariants. (1) `entries`, and the memory of every `Vec` in `slots` that is in the kernel's hands, stay where they are until the ring
 //! that they were registered with is closed: `Ring` drops its kernel side first. (2) A buffer is in the kernel's hands from `provide`
@@ -19,7 +20,7 @@ use io_uring::types::BufRingEntry;
 
 /// The group all receives of a ring draw from.
 pub(super) const GROUP: u16 = 0;
-/// Buffers of a ring, a power of two: more than one enter completes receives, so that a burst finds one each.
+/// Buffers of a ring at most, a power of two: more than one enter completes receives, so that a burst finds one each.
 const COUNT: u16 = 256;
 /// A receive that fills this part of a buffer takes the buffer along, and a fresh one is provided; a smaller one is copied
 /// out, so that a small message does not carry a large buffer about.
@@ -65,12 +66,65 @@ impl Size {
     }
 }
 
+/// How many buffers the kernel is provided with.
+///
+/// Twice as many when a receive found none; half as many when a whole round of that many brought no need for a quarter of them in one look.
+#[derive(Debug)]
+struct Stock {
+    wanted: u16,
+    /// In the kernel's hands.
+    provided: u16,
+    /// Used in this look, and in the one that used most of this round.
+    used: u16,
+    peak: u16,
+    /// Used in this round.
+    round: u16,
+}
+
+impl Stock {
+    /// The kernel completes about as many receives before a look goes on.
+    const LEAST: u16 = 32;
+
+    fn new() -> Self {
+        Self { wanted: Self::LEAST, provided: 0, used: 0, peak: 0, round: 0 }
+    }
+
+    /// A buffer came back. Whether it is to be provided anew.
+    fn came_back(&mut self) -> bool {
+        self.provided -= 1;
+        self.used += 1;
+        self.provided < self.wanted
+    }
+
+    /// A receive found none. How many more to provide.
+    fn ran_dry(&mut self) -> u16 {
+        self.wanted = (self.wanted * 2).min(COUNT);
+        (self.peak, self.round) = (self.wanted, 0);
+        self.wanted.saturating_sub(self.provided)
+    }
+
+    fn end_of_look(&mut self) {
+        self.peak = self.peak.max(self.used);
+        self.round = self.round.saturating_add(self.used);
+        self.used = 0;
+        if self.round >= COUNT {
+            if self.peak <= self.wanted / 4 {
+                self.wanted = (self.wanted / 2).max(Self::LEAST);
+            }
+            (self.peak, self.round) = (0, 0);
+        }
+    }
+}
+
 /// The buffers and the ring of entries through which they are provided.
 pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,
     slots: Vec<Vec<u8>>,
     tail: u16,
     size: Size,
+    stock: Stock,
+    /// The ids that the kernel does not have, the latest last.
+    idle: Vec<u16>,
 }
 
 // SAFETY: `entries` is memory that this owns alone, save for the kernel.
@@ -87,8 +141,9 @@ impl Buffers {
         let memory = unsafe { alloc_zeroed(layout()) };
         let Some(entries) = NonNull::new(memory.cast()) else { handle_alloc_error(layout()) };
         let slots = (0..COUNT).map(|_| Vec::new()).collect();
-        let mut buffers = Self { entries, slots, tail: 0, size: Size::new() };
-        (0..COUNT).for_each(|id| buffers.provide(id));
+        let (stock, idle) = (Stock::new(), (0..COUNT).collect());
+        let mut buffers = Self { entries, slots, tail: 0, size: Size::new(), stock, idle };
+        buffers.provide_idle(Stock::LEAST);
         buffers
     }
 
@@ -113,16 +168,40 @@ impl Buffers {
             copy
         };
         self.size.note(room, count);
-        self.provide(id);
+        self.put_back(id);
         taken
     }
 
-    /// Provides a buffer that came back unused.
+    /// A buffer came back, or what was in it was taken out.
     pub(super) fn put_back(&mut self, id: u16) {
-        self.provide(id);
+        if self.stock.came_back() {
+            self.provide(id);
+        } else {
+            self.slots[usize::from(id)] = Vec::new();
+            self.idle.push(id);
+        }
+    }
+
+    /// A receive found none: there are to be more.
+    pub(super) fn ran_dry(&mut self) {
+        let more = self.stock.ran_dry();
+        self.provide_idle(more);
+    }
+
+    /// A look is over.
+    pub(super) fn end_of_look(&mut self) {
+        self.stock.end_of_look();
+    }
+
+    fn provide_idle(&mut self, count: u16) {
+        for _ in 0..count {
+            let Some(id) = self.idle.pop() else { return };
+            self.provide(id);
+        }
     }
 
     fn provide(&mut self, id: u16) {
+        self.stock.provided += 1;
         let at = usize::from(self.tail & (COUNT - 1));
         let slot = &mut self.slots[usize::from(id)];
         if slot.capacity() != self.size.bytes {
@@ -152,7 +231,33 @@ impl Drop for Buffers {
 
 #[cfg(test)]
 mod tests {
-    use super::{COUNT, Size};
+    use super::{COUNT, Size, Stock};
+
+    #[test]
+    fn the_stock_follows_the_demand() {
+        let mut stock = Stock { provided: 32, ..Stock::new() };
+        let look = |stock: &mut Stock, used: u16| {
+            for _ in 0..used {
+                stock.provided += u16::from(stock.came_back());
+            }
+            stock.end_of_look();
+        };
+        for wanted in [64, 128, 256, 256] {
+            let more = stock.ran_dry();
+            stock.provided += more;
+            assert_eq!((stock.wanted, stock.provided), (wanted, wanted));
+        }
+        // Half of them in one look, now and then: they stay.
+        for at in 0..1000 {
+            look(&mut stock, if at % 10 == 0 { 128 } else { 1 });
+        }
+        assert_eq!(stock.wanted, 256);
+        // A few at a time: back to the least, and no further.
+        for _ in 0..1000 {
+            look(&mut stock, 4);
+        }
+        assert_eq!((stock.wanted, stock.provided), (32, 32));
+    }
 
     #[test]
     fn filled_buffers_grow_up_to_a_bound() {

@@ -167,6 +167,7 @@ impl UringReap {
             }
             (self.events, self.sockets) = (events, sockets);
         }
+        self.ring.buffers.end_of_look();
         if out.len() > full {
             self.outbox.stage_all(out.drain(full..));
         }
@@ -186,6 +187,9 @@ impl UringReap {
         let socket = fd.as_ref().and_then(|fd| Socket::of(fd).ok());
         match event.data >> KIND {
             kind if kind == Want::Bytes as u64 => {
+                if event.result == -libc::ENOBUFS {
+                    self.ring.buffers.ran_dry();
+                }
                 let count = event.result.max(0) as usize;
                 if let Some(id) = event.buffer() {
                     if count > 0
