@@ -30,8 +30,12 @@ impl Buffers {
 
     /// Keeps a buffer, if it has one of the sizes and there is room for it.
     fn give(&self, mut buffer: Vec<u8>) {
-        let Some(class) = (0..CLASSES).find(|&class| LEAST << class == buffer.capacity()) else { return };
-        let kept = self.kept.get() + buffer.capacity();
+        let capacity = buffer.capacity();
+        let class = (capacity / LEAST).trailing_zeros() as usize;
+        if class >= CLASSES || LEAST << class != capacity {
+            return;
+        }
+        let kept = self.kept.get() + capacity;
         if kept <= KEPT {
             buffer.clear();
             self.kept.set(kept);
@@ -53,7 +57,7 @@ impl Size {
         self.0
     }
 
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         LEAST << self.0
     }
 

@@ -64,17 +64,23 @@ impl ReadSide {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Received>> {
         let size = Size::from_bits(self.size.get());
-        let mut buffer = size.buffer();
-        match self.poll_owned(port, fd, context, &mut buffer, 0) {
-            Poll::Ready(Ok(count)) => {
-                self.size.set(size.after(count).bits());
-                Poll::Ready(Ok(Received::new(buffer)))
+        // Taken when the call is made: a poll that only waits needs none.
+        let mut buffer = Vec::new();
+        let call = |os: &dyn Os| {
+            if buffer.capacity() == 0 {
+                buffer = size.buffer();
             }
-            other => {
-                give_back(buffer);
-                other.map_ok(|_| Received::default())
-            }
+            os.try_recv_owned(fd, &mut buffer, 0)
+        };
+        let answer = self.poll_call(port, fd, context, size.bytes(), Take::Away, call);
+        if let Poll::Ready(Ok(count)) = answer {
+            self.size.set(size.after(count).bits());
+            return Poll::Ready(Ok(Received::new(buffer)));
         }
+        if buffer.capacity() > 0 {
+            give_back(buffer);
+        }
+        answer.map_ok(|_| Received::default())
     }
 
     fn poll_call(

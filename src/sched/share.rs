@@ -38,8 +38,8 @@ impl Worker<'_> {
         if offer == Offer::Made {
             return;
         }
-        // A full ring overflows into the injector, so that has to be empty too for nothing to be left.
-        if core.ring.is_empty() && self.group.injector.is_empty() {
+        // A full ring overflows into the injector, so that has to be empty too for nothing to be left. A worker alone offers nothing.
+        if self.group.len() == 1 || core.ring.is_empty() && self.group.injector.is_empty() {
             return self.shared.withdraw_offer(core, self.number);
         }
         if !self.keeps(offer) {
@@ -140,14 +140,14 @@ impl Shared {
         }
     }
 
-    /// Nothing is left to offer: it was run or stolen.
+    /// Nothing is left to offer, it was run or stolen; or there is nobody to offer it to.
     pub(crate) fn withdraw_offer(&self, core: &Core, seat: u32) {
         match core.offer.replace(Offer::Made) {
             Offer::Made => return,
             Offer::Owed => debt(Debt::Notify, -1),
             Offer::Kept { .. } => ghost(|| Ghost::RingKept { worker: seat, kept: false }),
         }
-        // Relaxed: the ring is empty.
+        // Relaxed: nobody has to see it.
         self.seat(seat).kept.store(false, Ordering::Relaxed);
     }
 }
