@@ -72,7 +72,9 @@ pub(crate) fn serve(peer: Name, workers: usize) -> Result<(), String> {
         Name::Pirn => Pirn::<false>::run(workers, on_pirn()),
         Name::PirnUring => Pirn::<true>::run(workers, on_pirn()),
         Name::Tokio => Tokio::run(workers, on_tokio()),
-        Name::Smol => return Err("HTTP is measured on pirn and tokio".to_owned()),
+        Name::Smol | Name::PirnRecorded | Name::PirnUringRecorded => {
+            return Err("HTTP is measured on pirn, pirn-uring and tokio".to_owned());
+        }
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod http;
 mod idle;
 mod load;
 mod peer;
+mod recorder;
 mod simulator;
 mod soak;
 mod spawn;
@@ -110,6 +111,8 @@ enum What {
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
     },
+    /// The flight recorder, on against off: server CPU a message.
+    Recorder,
     /// System calls of an idle runtime and of yields, by strace.
     Idle,
     /// What the simulator costs a live program that links it.
@@ -193,6 +196,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             };
             soak::bench(table, &soak)
         }
+        What::Recorder => recorder::bench(table, rounds, seconds, threads(1, false)),
         What::Idle => idle::bench(table, idle_seconds),
         What::Linked => simulator::linked(table, rounds, seconds),
         What::Sim => simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 }),
@@ -206,6 +210,7 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             churn::bench(table, rounds, churned)?;
             fairness::bench(table, rounds, seconds)?;
             hop::bench(table, rounds, moves)?;
+            recorder::bench(table, rounds, seconds, threads(1, false))?;
             idle::bench(table, idle_seconds)?;
             simulator::linked(table, rounds, seconds)?;
             simulator::bench(table, rounds, if cli.quick { 0.5 } else { 2.0 })

@@ -32,6 +32,9 @@ pub(crate) trait Peer: 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
+/// Events a worker that a flight recorder remembers, as `docs/observing.md` has it.
+pub(crate) const EVENTS: usize = 16_384;
+
 /// The runtimes by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Name {
@@ -39,6 +42,10 @@ pub(crate) enum Name {
     Pirn,
     /// Pirn on io_uring.
     PirnUring,
+    /// Pirn on epoll with its flight recorder on.
+    PirnRecorded,
+    /// Pirn on io_uring with its flight recorder on.
+    PirnUringRecorded,
     /// tokio, multi-thread.
     Tokio,
     /// smol's executor on threads of its own, async-io's reactor.
@@ -55,6 +62,8 @@ impl Name {
         match self {
             Self::Pirn => "pirn",
             Self::PirnUring => "pirn-uring",
+            Self::PirnRecorded => "pirn-recorded",
+            Self::PirnUringRecorded => "pirn-uring-recorded",
             Self::Tokio => "tokio",
             Self::Smol => "smol",
         }
@@ -68,6 +77,12 @@ macro_rules! with_peer {
         match $name {
             $crate::peer::Name::Pirn => $function::<$crate::peer::pirn_peer::Pirn<false>>($($argument),*),
             $crate::peer::Name::PirnUring => $function::<$crate::peer::pirn_peer::Pirn<true>>($($argument),*),
+            $crate::peer::Name::PirnRecorded => {
+                $function::<$crate::peer::pirn_peer::Pirn<false, { $crate::peer::EVENTS }>>($($argument),*)
+            }
+            $crate::peer::Name::PirnUringRecorded => {
+                $function::<$crate::peer::pirn_peer::Pirn<true, { $crate::peer::EVENTS }>>($($argument),*)
+            }
             $crate::peer::Name::Tokio => $function::<$crate::peer::tokio_peer::Tokio>($($argument),*),
             $crate::peer::Name::Smol => $function::<$crate::peer::smol_peer::Smol>($($argument),*),
         }

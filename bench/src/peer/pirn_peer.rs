@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Peer;
 
-/// On io_uring, or on epoll.
-pub(crate) struct Pirn<const URING: bool>;
+/// On io_uring, or on epoll; with a flight recorder of so many events a worker, or none.
+pub(crate) struct Pirn<const URING: bool, const EVENTS: usize = 0>;
 
 /// A handle whose task is expected to finish.
 pub(crate) struct Handle<T>(pirn::task::JoinHandle<T>);
@@ -21,12 +21,13 @@ impl<T> Future for Handle<T> {
     }
 }
 
-impl<const URING: bool> Peer for Pirn<URING> {
+impl<const URING: bool, const EVENTS: usize> Peer for Pirn<URING, EVENTS> {
     type Handle<T: Send + 'static> = Handle<T>;
 
     fn run<T: Send + 'static>(workers: usize, main: impl Future<Output = T> + Send + 'static) -> T {
         let runtime = pirn::Builder::new()
             .workers(workers)
+            .recorder(EVENTS)
             .backend(if URING { pirn::Backend::Uring } else { pirn::Backend::Epoll })
             .build()
             .expect("pirn's runtime can't be built");
