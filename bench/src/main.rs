@@ -12,6 +12,7 @@ use crate::table::Table;
 mod cells;
 mod child;
 mod churn;
+mod cold;
 mod coroutines;
 mod echo;
 mod epoll;
@@ -78,6 +79,18 @@ enum What {
         /// Requests a second, once each.
         #[arg(long, value_delimiter = ',', default_values_t = [2_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
         rates: Vec<u32>,
+    },
+    /// Hot reads of 4 KiB beside cold ones of 16 MiB: Pirn's policies, blocking in place, thread pools, plain rings.
+    Cold {
+        /// Of a hundred requests so many are cold, one run for each.
+        #[arg(long, value_delimiter = ',', default_values_t = cold::SHARES, value_parser = clap::value_parser!(u32).range(0..=50))]
+        shares: Vec<u32>,
+        /// Requests a second [default: the cold ones keep the disk busy for a quarter of the time].
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: Option<u32>,
+        /// Where the files lie: on a disk [default: beside this program].
+        #[arg(long)]
+        folder: Option<std::path::PathBuf>,
     },
     /// Moves of tasks between two groups of one worker.
     Hop,
@@ -181,6 +194,10 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
         What::Spawn => spawn::bench(table, rounds, tasks),
         What::Timers => timers::bench(table, rounds, sleepers),
         What::Hog { rates } => hog::bench(table, rounds, seconds, rates),
+        What::Cold { shares, rate, folder } => {
+            let (rate, folder) = (*rate, folder.clone());
+            cold::bench(table, &cold::How { rounds, seconds: 2.0 * seconds, rate, shares, folder })
+        }
         What::Hop => hop::bench(table, rounds, moves),
         What::Coro { picture } => coroutines::bench(rounds, cli.quick, picture.as_deref()),
         What::Http { connections, workers } => {
@@ -206,6 +223,9 @@ fn dispatch(cli: &Cli, table: &mut Table) -> Result<(), String> {
             spawn::bench(table, rounds, tasks)?;
             timers::bench(table, rounds, sleepers)?;
             hog::bench(table, rounds, seconds, &[2_000, 10_000])?;
+            let how =
+                cold::How { rounds, seconds: 2.0 * seconds, rate: None, shares: &cold::SHARES, folder: None };
+            cold::bench(table, &how)?;
             cells::bench(table, rounds, seconds / 2.0, threads(1, false))?;
             churn::bench(table, rounds, churned)?;
             fairness::bench(table, rounds, seconds)?;

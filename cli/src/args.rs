@@ -96,6 +96,27 @@ pub(crate) enum Machine {
     Uring,
 }
 
+/// What cold reads do: see `pirn::fs::ColdReads`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// An op of the ring, or of a side thread on epoll.
+    Ring,
+    /// A hop to the group `slow`.
+    Slow,
+    /// Readahead, then a copy from memory.
+    Readahead,
+}
+
+impl From<Policy> for pirn::fs::ColdReads {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Ring => Self::Ring,
+            Policy::Slow => Self::SlowGroup,
+            Policy::Readahead => Self::Readahead,
+        }
+    }
+}
+
 /// `pirn run`.
 #[derive(Args)]
 pub(crate) struct Run {
@@ -123,6 +144,12 @@ pub(crate) struct Run {
     /// The first seed of the simulated part.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Of the live workload `cold`: what reads do about bytes that are not in memory. `slow` brings a group `slow` of one worker.
+    #[arg(long, value_enum, default_value_t = Policy::Ring)]
+    pub(crate) cold_reads: Policy,
+    /// Of the live workload `cold`: of a hundred requests so many read what is not in memory.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) cold: u32,
     /// Half way through the live run, have each host write a flight-recorder dump into this folder, for `pirn view`.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dump: Option<PathBuf>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pirn_sim::{Faults, Kernel, Layout, Returned, Simulation, Strategy, Trace};
 
 use crate::failure::Failure;
+use crate::workloads::cold::Cold;
 use crate::workloads::{self, Place, Report, Setting, Size, Workload};
 
 /// The names under which a size stands in a trace.
@@ -63,7 +64,13 @@ pub(crate) fn simulation(workload: &'static Workload, size: Size, schedule: &Sch
         .topology(schedule.layout);
     for host in workload.hosts {
         simulation = simulation.host(host.name, move || async move {
-            let setting = Setting { size, span: Duration::ZERO, measure: false, place: Place::Simulated };
+            let setting = Setting {
+                size,
+                span: Duration::ZERO,
+                measure: false,
+                place: Place::Simulated,
+                cold: Cold::default(),
+            };
             Rest(host.name, (host.main)(Arc::new(setting)).await)
         });
     }

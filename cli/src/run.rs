@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pirn::Backend;
-use pirn_sim::{Explore, Outcome, Simulation, Tso, Verdict};
+use pirn_sim::{Explore, Layout, Outcome, Simulation, Tso, Verdict};
 
-use crate::args::{self, World};
+use crate::args::{self, Policy, World};
 use crate::explore;
 use crate::failure::Failure;
 use crate::live::{self, Ran, Share};
@@ -15,6 +15,7 @@ use crate::probe;
 use crate::program::{self, Schedule};
 use crate::show;
 use crate::tell::{self, Telling};
+use crate::workloads::cold::Cold;
 use crate::workloads::{Place, Setting, Size, Workload};
 
 /// Schedules of the simulated part.
@@ -55,6 +56,7 @@ fn live(args: &args::Run, backend: Backend) -> Result<String, Failure> {
         span: Duration::from_secs_f64(args.seconds),
         measure: true,
         place: Place::Live { listen: args.listen, told: OnceLock::new() },
+        cold: Cold { policy: Some(args.cold_reads.into()), percent: args.cold },
     });
     enough_descriptors(workload, setting.size)?;
     let workers = args.workers.map_or_else(|| "one worker a CPU".to_owned(), |n| format!("{n} worker(s)"));
@@ -63,7 +65,12 @@ fn live(args: &args::Run, backend: Backend) -> Result<String, Failure> {
     let bar = show::bar((args.seconds * 1e3) as u64, "live", "{elapsed} of {msg}");
     bar.set_message(format!("{} s", args.seconds));
     let dump = args.dump.as_deref();
-    let ran = live::run(workload, &setting, (args.workers, args.topology), dump, &os, |elapsed| {
+    // The policy needs the group, and says so where another topology was asked for.
+    let topology = match (args.cold_reads, args.topology) {
+        (Policy::Slow, Layout::Stealing) => Layout::WithSlow,
+        (_, topology) => topology,
+    };
+    let ran = live::run(workload, &setting, (args.workers, topology), dump, &os, |elapsed| {
         bar.set_position((elapsed.as_millis() as u64).min(bar.length().unwrap_or(0)));
     });
     bar.finish_and_clear();

@@ -4,6 +4,20 @@
 //! kernel's own (io_uring, where it has one) or a call on a side thread, so that a cold read delays nobody but its reader. At most 64
 //! such calls run at a time, of each worker on io_uring and of all on epoll; more wait for their turn.
 //!
+//! **What is not in memory** is read by the file's policy, [`ColdReads`], an option of [`OpenOptions`]: an op of the ring (the default), a hop of the
+//! task to the group `slow`, or readahead and a copy from memory. Under all of them a read of what is in memory waits for nobody. For a mapped file:
+//! [`File::is_resident`] asks about a part of the mapping (mincore), and [`File::load`] has it brought into memory before it is touched:
+//!
+//! ```no_run
+//! # use pirn::fs::{File, Residency};
+//! # async fn first(file: &File, mapped: &[u8]) -> std::io::Result<u8> {
+//! if file.is_resident(mapped) != Residency::Resident {
+//!     file.load(0..mapped.len() as u64).await?; // the task waits, not its worker
+//! }
+//! Ok(mapped[0])
+//! # }
+//! ```
+//!
 //! **What becomes of a future that is dropped.** Its op is cancelled if it has not begun. An op that has begun goes on: a file
 //! that is opened all the same is closed, bytes that are read are thrown away (and can be read again), and a write, rename
 //! or removal may have taken place, in part or as a whole. No buffer is given up under an op: ops own their buffers.

@@ -1,4 +1,4 @@
-//! What coroutines cost: `pirn-bench-coro <micro|chart|all> <rounds> <scale> [picture.svg]`. A scale of 1 is the full size.
+//! What coroutines cost: `pirn-bench-coro <micro|chart|all> <rounds> <scale> [picture.svg]`, or `one <measurement> <scale>` for profilers. A scale of 1 is the full size.
 //! Each round measures every variant once; shown is the median with the lowest and the highest.
 
 use std::process::ExitCode;
@@ -12,6 +12,12 @@ mod ucontext;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["one", name, scale] = words[..] {
+        return match scale.parse() {
+            Ok(scale) if micro::one(name, scale) => ExitCode::SUCCESS,
+            _ => usage(),
+        };
+    }
     let (what, rounds, scale, picture) = match words[..] {
         [what, rounds, scale] => (what, rounds.parse(), scale.parse(), None),
         [what, rounds, scale, picture] => (what, rounds.parse(), scale.parse(), Some(picture)),
@@ -41,7 +47,7 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: pirn-bench-coro <micro|chart|all> <rounds: 1 to 100> <scale: 0.001 to 10> [picture.svg]"
+        "usage: pirn-bench-coro <micro|chart|all> <rounds: 1 to 100> <scale: 0.001 to 10> [picture.svg], or one <measurement> <scale>"
     );
     ExitCode::from(2)
 }

@@ -9,29 +9,48 @@ use pirn::{Builder, Runtime, coro};
 
 use crate::{Samples, cpu_ns, process_cpu_ns};
 
-/// Coroutines or tasks spawned before they are joined.
+/// Coroutines or tasks spawned before they are joined: more than a worker's ring holds, and fewer.
 const BATCH: usize = 1_000;
+const FITS: usize = 128;
 
 type Table = BTreeMap<&'static str, Samples>;
 
+type Variant = (&'static str, fn(f64) -> f64);
+
+const VARIANTS: [Variant; 11] = [
+    ("resume and suspend, corosensei", |scale| bare(size(20e6, scale))),
+    ("push and pop, ArrayQueue", |scale| queue(size(20e6, scale))),
+    ("yield of a coroutine", |scale| yields(size(3e6, scale), coroutine_yields)),
+    ("yield of a pinned task", |scale| yields(size(3e6, scale), pinned_yields)),
+    ("yield of a task", |scale| yields(size(3e6, scale), task_yields)),
+    ("yield, may", |scale| may_yields(size(1e6, scale))),
+    ("spawn and join of a coroutine, 1 worker", |scale| spawns(size(1e6, scale), BATCH)),
+    ("spawn and join of a task, 1 worker", |scale| task_spawns(size(1e6, scale), BATCH)),
+    ("spawn and join of a coroutine, batches of 128", |scale| spawns(size(1e6, scale), FITS)),
+    ("spawn and join of a task, batches of 128", |scale| task_spawns(size(1e6, scale), FITS)),
+    ("spawn and join, may, 1 worker", |scale| may_spawns(size(1e6, scale))),
+];
+
+fn size(full: f64, scale: f64) -> usize {
+    (full * scale) as usize
+}
+
+/// The first one whose name begins so, once: for profilers. False: there is none.
+pub(crate) fn one(name: &str, scale: f64) -> bool {
+    let Some((name, measure)) = VARIANTS.iter().find(|(known, _)| known.starts_with(name)) else {
+        return false;
+    };
+    println!("{name}: {:.1} ns", measure(scale));
+    true
+}
+
 /// All of them, interleaved.
 pub(crate) fn run(rounds: usize, scale: f64) {
-    let size = |full: f64| (full * scale) as usize;
     let mut table = Table::new();
-    let variants: [(&'static str, &dyn Fn() -> f64); 9] = [
-        ("resume and suspend, corosensei", &|| bare(size(20e6))),
-        ("push and pop, ArrayQueue", &|| queue(size(20e6))),
-        ("yield of a coroutine", &|| yields(size(3e6), coroutine_yields)),
-        ("yield of a pinned task", &|| yields(size(3e6), pinned_yields)),
-        ("yield of a task", &|| yields(size(3e6), task_yields)),
-        ("yield, may", &|| may_yields(size(1e6))),
-        ("spawn and join of a coroutine, 1 worker", &|| spawns(1, size(1e6))),
-        ("spawn and join of a task, 1 worker", &|| task_spawns(1, size(1e6))),
-        ("spawn and join, may, 1 worker", &|| may_spawns(size(1e6))),
-    ];
+    let variants = VARIANTS;
     for _ in 0..rounds {
         for (name, measure) in &variants {
-            table.entry(name).or_default().0.push(measure());
+            table.entry(name).or_default().0.push(measure(scale));
         }
     }
     println!("nanoseconds of CPU time, median (lowest – highest) of {rounds}; may's of all its threads");
@@ -48,7 +67,7 @@ pub(crate) fn run(rounds: usize, scale: f64) {
     println!("  may's spawn and join / Pirn's: {:.2}", median("spawn and join, may, 1 worker") / spawn);
     let floor = median("resume and suspend, corosensei") + median("push and pop, ArrayQueue");
     println!("  Pirn's spawn and join / (two switches + a push and a pop): {:.2}", spawn / floor);
-    let (count, parked, tables) = memory(size(100e3));
+    let (count, parked, tables) = memory(size(100e3, scale));
     println!(
         "  memory of a parked coroutine, {count} at a time: {parked:.0} bytes, and {tables:.0} of page tables"
     );
@@ -125,37 +144,37 @@ fn may_yields(count: usize) -> f64 {
     (process_cpu_ns() - start) / count as f64
 }
 
-fn spawns(workers: usize, count: usize) -> f64 {
-    runtime(workers).block_on(async {
-        let mut handles = Vec::with_capacity(BATCH);
+fn spawns(count: usize, batch_size: usize) -> f64 {
+    runtime(1).block_on(async {
+        let mut handles = Vec::with_capacity(batch_size);
         let mut before = 0.0;
         // The first tenth warms up.
-        let batches = count.div_ceil(BATCH);
+        let batches = count.div_ceil(batch_size);
         for batch in 0..batches + batches / 10 + 1 {
             if batch == batches / 10 + 1 {
                 before = cpu_ns();
             }
-            handles.extend((0..BATCH).map(|n| coro::spawn(move || batch ^ n)));
+            handles.extend((0..batch_size).map(|n| coro::spawn(move || batch ^ n)));
             for (n, handle) in handles.drain(..).enumerate() {
                 assert_eq!(handle.await.expect("no panic"), batch ^ n);
             }
         }
-        (cpu_ns() - before) / (batches * BATCH) as f64
+        (cpu_ns() - before) / (batches * batch_size) as f64
     })
 }
 
-fn task_spawns(workers: usize, count: usize) -> f64 {
-    runtime(workers).block_on(async {
-        let mut handles = Vec::with_capacity(BATCH);
+fn task_spawns(count: usize, batch_size: usize) -> f64 {
+    runtime(1).block_on(async {
+        let mut handles = Vec::with_capacity(batch_size);
         let before = cpu_ns();
-        let batches = count.div_ceil(BATCH);
+        let batches = count.div_ceil(batch_size);
         for batch in 0..batches {
-            handles.extend((0..BATCH).map(|n| pirn::spawn(async move { batch ^ n })));
+            handles.extend((0..batch_size).map(|n| pirn::spawn(async move { batch ^ n })));
             for (n, handle) in handles.drain(..).enumerate() {
                 assert_eq!(handle.await.expect("no panic"), batch ^ n);
             }
         }
-        (cpu_ns() - before) / (batches * BATCH) as f64
+        (cpu_ns() - before) / (batches * batch_size) as f64
     })
 }
 

@@ -17,6 +17,7 @@ mod burst;
 mod busy;
 mod callers;
 mod cancel;
+pub(crate) mod cold;
 mod coroutines;
 mod echo;
 mod files;
@@ -89,6 +90,8 @@ pub(crate) struct Setting {
     pub(crate) measure: bool,
     /// Where the first host listens.
     pub(crate) place: Place,
+    /// Of the workload `cold`.
+    pub(crate) cold: cold::Cold,
 }
 
 /// The one thing that differs between the worlds: the first host's address.
@@ -263,6 +266,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &accepts::WORKLOAD,
     &guests::WORKLOAD,
     &files::WORKLOAD,
+    &cold::WORKLOAD,
     &shutdown::WORKLOAD,
     &stages::WORKLOAD,
     &hops::WORKLOAD,
