@@ -72,9 +72,9 @@ impl Checker {
 
     /// A poll started on `worker`; `lifo`: of a task out of its LIFO slot.
     #[inline]
-    pub(super) fn polled(&mut self, worker: u32, lifo: bool) -> Checked {
+    pub(super) fn polled(&mut self, thread: u32, worker: u32, lifo: bool) -> Checked {
         self.useful();
-        let injector = self.injector_waits(worker);
+        let injector = self.injector_waits(worker) && !self.sleep.others_announce(thread);
         let Some(seat) = self.workers.list.get(worker as usize) else { return Ok(()) };
         let lately = &mut self.fairness.lately[worker as usize];
         let waits = [seat.ring != 0, seat.lifo != 0, seat.inbox != 0, injector];

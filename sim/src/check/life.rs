@@ -76,7 +76,7 @@ impl Checker {
             seat.main = false;
             seat.victim = NONE;
         });
-        self.polled(worker, from_lifo)
+        self.polled(thread, worker, from_lifo)
     }
 
     pub(super) fn settled(&mut self, thread: u32, task: u64, worker: u32) -> Checked {

@@ -46,6 +46,9 @@ impl Checker {
         {
             self.lifo_run_over(worker);
         }
+        if place == Place::Injector {
+            self.sleep.announces(thread);
+        }
         match place {
             // A long task, left for a peer to run next.
             Place::Lifo if flags & PASSED != 0 => self.workers.change(worker, |seat| seat.lifo_left = true),
@@ -124,6 +127,10 @@ impl Checker {
         }
         if by != NONE {
             self.sits(thread, by, "takes a task")?;
+            if place != Place::Lifo {
+                // It may leave the task to a peer, unpolled: then another place had its turn all the same.
+                self.lifo_run_over(by);
+            }
             self.out_of_main_by_take(place, worker, by);
             self.visited(place, worker, by);
         }

@@ -19,6 +19,8 @@ struct Carried {
     owed: Vec<u32>,
     /// Completions it collected and has not handed to their ops yet.
     collected: u64,
+    /// It put a task into an injector and has not told the sleepers yet.
+    announces: bool,
 }
 
 /// Counts over all workers and threads.
@@ -28,6 +30,8 @@ pub(super) struct Sleep {
     pub(super) searchers: u32,
     /// Notify, Recheck and Token debts of all threads.
     pub(super) owed_looks: i32,
+    /// Threads that are about to tell of what they put into an injector: until then its length may stand in their store buffers.
+    announcing: u32,
     threads: Vec<Carried>,
 }
 
@@ -37,7 +41,22 @@ impl Sleep {
         self.sleepers = 0;
         self.searchers = 0;
         self.owed_looks = 0;
+        self.announcing = 0;
         self.threads.clear();
+    }
+
+    /// A thread put a task into an injector.
+    pub(super) fn announces(&mut self, thread: u32) {
+        let carried = self.thread(thread);
+        if carried.debts[NOTIFY] > 0 && !std::mem::replace(&mut carried.announces, true) {
+            self.announcing += 1;
+        }
+    }
+
+    /// Whether another thread than `thread` is about to tell of what it put into an injector.
+    pub(super) fn others_announce(&self, thread: u32) -> bool {
+        let own = self.threads.get(thread as usize).is_some_and(|carried| carried.announces);
+        self.announcing > u32::from(own)
     }
 
     fn thread(&mut self, thread: u32) -> &mut Carried {
@@ -71,6 +90,9 @@ impl Checker {
         let old = carried.debts[kind];
         carried.debts[kind] = old + by;
         let (left, owed) = (old + by, carried.owed.len());
+        if kind == NOTIFY && by < 0 && std::mem::take(&mut carried.announces) {
+            self.sleep.announcing -= 1;
+        }
         if kind != PUSH {
             self.sleep.owed_looks += by;
         }
