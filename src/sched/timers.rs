@@ -1,7 +1,8 @@
 //! Timers on the wheels: arm, look, cancel, from any thread.
 //!
 //! A timer lives on the wheel of the seat whose thread armed it, behind that wheel's lock, so that any thread may cancel it
-//! and any worker may fire it. A reset is a cancel and an arming on the resetter's own wheel: timers follow their task.
+//! and any worker may fire it. A sleep that is put off stays armed as it is until it fires; one that is brought forward is
+//! cancelled and armed on the resetter's own wheel: timers follow their task.
 //! `model/src/models/timers.rs` checks arm against park and cancel against fire.
 
 use core::task::{Poll, Waker};
@@ -56,23 +57,27 @@ impl Shared {
 
     /// Ready once the timer has fired; else it wakes `waker` from now on.
     pub(crate) fn timer_poll(&self, armed: Armed, waker: &Waker) -> Poll<()> {
-        // Cloned and dropped outside of the lock: that is foreign code.
-        let mut spare = Some(waker.clone());
-        let mut wheel = self.seat(armed.seat).wheel.lock();
-        let Some(kept) = wheel.get_mut(armed.key) else { return Poll::Ready(()) };
         let (worker, key) = (armed.seat, armed.key.index());
         let note = |waker: &Waker| ghost(|| Ghost::TimerAwait { worker, key, waker: Which::woken_by(waker) });
-        if !kept.will_wake(waker)
-            && let Some(new) = spare.take()
-        {
-            note(&new);
-            spare = Some(core::mem::replace(kept, new));
-        } else {
-            note(waker);
+        let mut spare = None;
+        loop {
+            let mut wheel = self.seat(armed.seat).wheel.lock();
+            let Some(kept) = wheel.get_mut(armed.key) else { return Poll::Ready(()) };
+            if kept.will_wake(waker) {
+                note(waker);
+                return Poll::Pending;
+            }
+            if let Some(new) = spare.take() {
+                note(&new);
+                let old = core::mem::replace(kept, new);
+                drop(wheel);
+                drop(old);
+                return Poll::Pending;
+            }
+            // Cloned and dropped outside of the lock: that is foreign code.
+            drop(wheel);
+            spare = Some(waker.clone());
         }
-        drop(wheel);
-        drop(spare);
-        Poll::Pending
     }
 
     /// Disarms; false: it has fired.

@@ -31,7 +31,7 @@ pub fn sleep(span: Duration) -> Sleep {
 
 /// Waits until `deadline`; ready at once if it has passed.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, armed: None }
+    Sleep { deadline, armed: None, armed_for: deadline }
 }
 
 /// The future of [`sleep`]. Armed at its first poll; dropping it disarms the timer.
@@ -42,6 +42,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     deadline: Instant,
     armed: Option<(Arc<Shared>, Armed)>,
+    /// The deadline it is armed for: the one of now, or an earlier one.
+    armed_for: Instant,
 }
 
 impl Sleep {
@@ -51,8 +53,13 @@ impl Sleep {
     }
 
     /// Sets another end; counts from the next poll. May be called after the sleep was ready, for another round.
+    ///
+    /// To put it off costs next to nothing, so that a limit may be set anew for each of many requests: the timer stays as it is, and if it
+    /// fires, the task is woken once for nothing and arms it for the later end.
     pub fn reset(&mut self, deadline: Instant) {
-        self.disarm();
+        if deadline < self.armed_for {
+            self.disarm();
+        }
         self.deadline = deadline;
     }
 
@@ -83,11 +90,15 @@ impl Future for Sleep {
             if shared.timer_poll(*armed, cx.waker()).is_pending() {
                 return Poll::Pending;
             }
-            if shared.exit.is_closing() && shared.os.now() < this.deadline {
+            let early = shared.os.now() < this.deadline;
+            if early && shared.exit.is_closing() {
                 panic!("{ENDED}");
             }
             this.armed = None;
-            return Poll::Ready(());
+            if !early {
+                return Poll::Ready(());
+            }
+            // It was put off: armed anew, here.
         }
         let shared = sched::with_context(|context| context.map(|context| context.shared.clone()))
             .expect("a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task");
@@ -99,6 +110,7 @@ impl Future for Sleep {
         // After the arming: a shutdown that is not seen here finds the timer on its wheel.
         let closing = shared.exit.is_closing() && !on_seat;
         this.armed = Some((shared, armed));
+        this.armed_for = this.deadline;
         if closing {
             panic!("{ENDED}");
         }
