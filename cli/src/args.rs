@@ -8,6 +8,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pirn_sim::{Faults, Kernel, Layout, Shard, Strategy};
 
+use crate::calibrate;
 use crate::compare::load::{self, Load};
 use crate::compare::shape::Shape;
 use crate::workloads::{self, Workload};
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Explore(Explore),
     /// Run workloads on every topology, live and simulated, and draw the picture.
     Compare(Compare),
+    /// Measure what `compare` simulates with: what system calls, wakes and cache lines cost on this machine.
+    Calibrate(Calibrate),
     /// Add the summaries of a sweep's shards up.
     Merge(Merge),
     /// Run a recorded trace again (any difference is an error) and walk through it.
@@ -246,6 +249,18 @@ pub(crate) struct Compare {
     /// Numbers of workers of the live runs.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = workers)]
     pub(crate) workers: Vec<usize>,
+    /// Numbers of workers of the simulated runs.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,4,8,16,32,64,128,256", value_parser = simulated_workers)]
+    pub(crate) simulated_workers: Vec<usize>,
+    /// What the simulation costs, as `pirn calibrate` measured it [default: `pirn-costs.json` if it is there, else built-in].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) costs: Option<PathBuf>,
+    /// Simulate so many CPUs that server and clients share, as live, in place of one for each worker and clients that cost nothing.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(crate) cpus: Option<u32>,
+    /// Run one half only.
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Half>,
     /// Times that each live cell is run; the medians are told.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
@@ -261,6 +276,29 @@ pub(crate) struct Compare {
     /// Run everything once and shortly, to see whether it works: the figures say nothing.
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+/// `pirn calibrate`.
+#[derive(Args)]
+pub(crate) struct Calibrate {
+    /// Where the costs are kept: `compare` reads this file.
+    #[arg(short, long, value_name = "FILE", default_value = calibrate::FILE)]
+    pub(crate) output: PathBuf,
+    /// Where a file is made, and removed again, for measuring reads [default: the folder for temporary files].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Measure little, to see whether it works.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+/// A half of the comparison.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Half {
+    /// On this machine.
+    Live,
+    /// By the cost model.
+    Simulated,
 }
 
 /// `pirn merge`.
@@ -372,6 +410,14 @@ fn workers(text: &str) -> Result<usize, String> {
         Ok(n) if n <= MOST_WORKERS => Ok(n),
         Ok(_) => Err(format!("a runtime has at most {MOST_WORKERS} workers")),
         Err(_) => Err("it is no number; write for example 2".to_owned()),
+    }
+}
+
+fn simulated_workers(text: &str) -> Result<usize, String> {
+    const MOST: usize = 256;
+    match workers(text)? {
+        n if n <= MOST => Ok(n),
+        _ => Err(format!("the cost model is for at most {MOST} workers")),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 
 mod args;
+mod calibrate;
 mod compare;
 mod cpu;
 mod doctor;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Explore(args) => explore::explore(args),
         Command::Compare(args) => compare::compare(args),
+        Command::Calibrate(args) => calibrate::calibrate(args),
         Command::Merge(args) => summary::merge(args),
         Command::Replay(args) => replay::replay(args),
         Command::View(args) => view::view(args),

@@ -61,7 +61,7 @@ fn every_workload_runs_live_on_every_topology() {
     let folder = Folder::new("live");
     fs::write(folder.0.join("doc.md"), "above\n<!-- made by `pirn compare --into`: begin -->\n<!-- made by `pirn compare --into`: end -->\nbelow\n")
         .expect("writable");
-    let said = folder.fine(&["compare", "--quick", "--os", "epoll", "--into", "doc.md"]);
+    let said = folder.fine(&["compare", "--only", "live", "--quick", "--os", "epoll", "--into", "doc.md"]);
     for workload in ["balanced", "skewed", "staged", "graphs", "hog", "churn"] {
         let rows = rows(&said, workload, "live");
         // One worker: stealing, per-core; two: all five.
@@ -100,4 +100,47 @@ fn what_cannot_be_compared_is_named() {
         "none.md",
     ]);
     assert!(said.contains("none.md"), "{said}");
+}
+
+#[test]
+fn every_workload_is_simulated_on_every_topology_and_again_the_same() {
+    let folder = Folder::new("simulated");
+    let short = ["compare", "--quick", "--only", "simulated", "--simulated-workers", "1,5"];
+    for os in ["epoll", "uring"] {
+        let said = folder.fine(&[&short[..], &["--os", os]].concat());
+        for workload in ["balanced", "skewed", "staged", "graphs", "hog", "files", "churn"] {
+            let rows = rows(&said, workload, "simulated");
+            assert_eq!(rows.len(), 7, "{workload}: {said}");
+            assert!(rows.iter().all(|row| row[2] == os && row[5] != "0"), "{workload}: {said}");
+        }
+        let again = folder.fine(&[&short[..], &["--os", os]].concat());
+        assert_eq!(said, again, "another process simulates something else");
+    }
+}
+
+#[test]
+fn costs_are_measured_kept_and_used() {
+    let folder = Folder::new("costs");
+    let short = ["compare", "balanced", "--quick", "--only", "simulated", "--simulated-workers", "2"];
+    assert!(folder.fine(&short).contains("the built-in costs"));
+    let said = folder.fine(&["calibrate", "--quick"]);
+    assert!(said.contains("transfer") && said.contains("kept in pirn-costs.json"), "{said}");
+    let said = folder.fine(&short);
+    assert!(said.contains("the costs of pirn-costs.json") && said.contains("this machine"), "{said}");
+    assert!(said.contains("assumed: node_factor"), "{said}");
+
+    let kept = folder.read("pirn-costs.json");
+    fs::write(folder.0.join("later.json"), kept.replace("\"format\": 1", "\"format\": 9")).expect("writable");
+    fs::write(folder.0.join("half.json"), &kept[..kept.len() / 2]).expect("writable");
+    for (file, why) in [
+        ("later.json", "its format is 9"),
+        ("half.json", "no file of costs"),
+        ("none.json", "No such file"),
+        (".", "Is a directory"),
+    ] {
+        let said = folder.refused(&[&short[..], &["--costs", file]].concat());
+        assert!(said.contains(why) && said.contains("pirn calibrate"), "{said}");
+    }
+    let said = folder.refused(&["calibrate", "--quick", "--output", "nowhere/costs.json"]);
+    assert!(said.contains("nowhere/costs.json") && said.contains("--output"), "{said}");
 }

@@ -74,6 +74,9 @@ pub fn host_name() -> String {
 #[track_caller]
 pub fn busy(span: Duration) {
     let executor = here("pirn_sim::busy");
+    if executor.compute(span) {
+        return;
+    }
     executor.os_point();
     executor.busy_until(executor.world().after(span));
 }
@@ -185,7 +188,7 @@ pub fn rot_disk(host: &str) -> bool {
 }
 
 #[track_caller]
-fn known(host: &str) -> u32 {
+pub(crate) fn known(host: &str) -> u32 {
     match find(host) {
         Some(number) => number,
         None => panic!("there is no host `{host}` in this simulation"),

@@ -49,6 +49,9 @@ impl Executor {
     #[inline]
     fn point_of(&self, access: u32, address: usize, switches: bool, at: &'static Location<'static>) {
         let world = self.world();
+        if world.cost.is_some() {
+            return self.cost_point(access, address, at);
+        }
         world.count(access, at);
         self.beat.point(world.points, world.current, at);
         if switches || world.everywhere() {
@@ -150,6 +153,9 @@ impl Hook for Executor {
         if !world.tso.is_empty() {
             world.tso.forget(address);
         }
+        if let Some(cost) = &mut world.cost {
+            cost.forget(address, 1);
+        }
     }
 
     fn block(&self, address: usize, limit: Option<Duration>, at: &'static Location<'static>) -> bool {
@@ -166,6 +172,9 @@ impl Hook for Executor {
 
     fn spin(&self, at: &'static Location<'static>) {
         let world = self.world();
+        if world.cost.is_some() {
+            return self.cost_point(SPIN, 0, at);
+        }
         world.count(SPIN, at);
         self.beat.point(world.points, world.current, at);
         let next = self.aside(|world| {
@@ -182,6 +191,9 @@ impl Hook for Executor {
     }
 
     fn held(&self, lock: usize, taken: bool, at: &'static Location<'static>) {
+        if self.world().cost.is_some() {
+            return;
+        }
         self.aside(|world| {
             let (thread, host) = (world.current, world.my_host() as usize);
             let checker = &mut world.hosts[host].checker;
@@ -195,11 +207,17 @@ impl Hook for Executor {
     }
 
     fn freed(&self, block: usize, bytes: usize, free: bool) {
-        self.aside(|world| world.note_freed(block, bytes, free));
+        self.aside(|world| match &mut world.cost {
+            Some(cost) => cost.forget(block, bytes),
+            None => world.note_freed(block, bytes, free),
+        });
     }
 
     #[inline]
     fn ghost(&self, note: Ghost) {
+        if self.world().cost.is_some() {
+            return;
+        }
         self.aside(|world| {
             let (thread, now) = (world.current, world.now);
             if world.log.is_some() {
@@ -242,6 +260,9 @@ impl World {
         self.note(words[1]);
         if self.log.is_some() {
             self.log(Did::Event(*event));
+        }
+        if self.cost.is_some() {
+            return self.charge_event(event);
         }
         if let Err(violation) = self.hosts[host].checker.event(thread, now, event) {
             self.violated(violation);

@@ -225,6 +225,7 @@ pub(crate) unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, into: *mut
         // SAFETY: the caller's duty.
         return unsafe { real!(c"clock_gettime" as ClockGettime)(clock, into) };
     };
+    executor.clock_point();
     let now = executor.aside(|world| world.read_clock());
     executor.settle();
     let ns = match clock {

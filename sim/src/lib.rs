@@ -32,6 +32,7 @@
 //! - Everything that can go two ways is a *choice* (`choice`), made by a strategy (`strategy`) or followed from a trace
 //!   (`replay`, `rerun`); choices other than the default are recorded (`trace`).
 //! - A failing trace is made smaller by deleting choices (`shrink`) and told from the steps of a replay (`log`, `story`).
+//! - A run may follow from what things cost instead, to compare topologies ([`cost`]).
 //! - What goes wrong is drawn from the seed ([`Faults`]; `fault`, `strike`, `link`, `partition`); after a while faults stop, and the
 //!   program has to get on.
 //! - Time jumps to what is due next when all threads wait (`clock`); network and disks are part of the world (`net`, `stream`, `disk`, `driver`).
@@ -73,6 +74,7 @@ pub use self::watchdog::watchdog;
 
 pub mod assertion;
 pub mod check;
+pub mod cost;
 
 #[doc = include_str!("../../docs/simulator.md")]
 pub mod book {}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cost::Model;
 use crate::disk::{DiskDrawn, Storage};
 use crate::fault::{Faults, Rates};
 use crate::kernel::{Kernel, RingSizes};
@@ -193,6 +194,7 @@ pub(crate) struct Asked {
     pub(crate) storage: Storage,
     pub(crate) max_points: u64,
     pub(crate) max_time: Duration,
+    pub(crate) cost: Option<Model>,
 }
 
 impl Default for Asked {
@@ -210,6 +212,7 @@ impl Default for Asked {
             storage: Storage::default(),
             max_points: 20_000_000,
             max_time: Duration::from_secs(24 * 3600),
+            cost: None,
         }
     }
 }
@@ -230,6 +233,7 @@ impl Asked {
             storage,
             max_points,
             max_time,
+            cost: _,
         } = self;
         let text = |value: &dyn std::fmt::Debug| Value::from(format!("{value:?}"));
         [

@@ -139,6 +139,7 @@ impl Os for SimOs {
 
     fn now(&self) -> Instant {
         let executor = here("Os::now");
+        executor.clock_point();
         let now = executor.aside(World::read_clock);
         executor.settle();
         Instant::from_nanos(now)

@@ -82,6 +82,9 @@ impl World {
 
     /// Who runs now that the running thread can't: time moves if it must. [`NONE`] if the run is over.
     pub(crate) fn pick(&mut self) -> u32 {
+        if self.cost.is_some() {
+            return self.pick_by_cost();
+        }
         loop {
             if self.urgent {
                 self.attend();

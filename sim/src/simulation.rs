@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::check::Checker;
 use crate::choice::Source;
+use crate::cost::{Cost, Model};
 use crate::disk::Storage;
 use crate::fault::Faults;
 use crate::kernel::Kernel;
@@ -189,6 +190,14 @@ impl Simulation {
         self.changed()
     }
 
+    /// Has the schedule follow from what things cost, instead of from choices: see [`cost`](crate::cost). Wants [`Kernel::Epoll`] or
+    /// [`Kernel::Uring`], whose system calls have costs, and [`Faults::none`]. Such a run is checked by nobody, and its trace does not replay.
+    #[must_use]
+    pub fn cost(mut self, model: Model) -> Self {
+        self.asked.cost = Some(model);
+        self.changed()
+    }
+
     fn changed(mut self) -> Self {
         self.length = Arc::default();
         self
@@ -261,6 +270,7 @@ impl Simulation {
         let executor = lease.executor();
         executor.begin(run, options, source);
         executor.world().log = log;
+        executor.world().cost = self.asked.cost.clone().map(|model| Box::new(Cost::new(model)));
         for (name, main) in &self.hosts {
             executor.add_host(name, Arc::clone(main));
         }
@@ -330,6 +340,9 @@ impl Executor {
             wall_ns: 0,
         });
         world.hosts_left += 1;
+        if let Some(cost) = &mut world.cost {
+            cost.host(name);
+        }
         world.add_thread(number, format!("{name}/main"), NONE);
     }
 }

@@ -4,6 +4,9 @@
 //! nothing is ever written late, and freed memory is safe. Each location has at most one thread with pending stores: another
 //! writer drains them first, which leaves out some legal executions and adds no illegal one.
 
+use crate::choice::Kind;
+use crate::world::World;
+
 /// A store that others do not see yet.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -119,6 +122,31 @@ impl Buffers {
     pub(crate) fn clear(&mut self) {
         self.pending.clear();
         self.depth.clear();
+    }
+}
+
+impl World {
+    /// Perhaps drains somebody's oldest store at a point.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn maybe_drain(&mut self) {
+        let options = 1 + self.tso.threads();
+        let rank = self.rarely(Kind::Drain, options, self.options.tso_drain);
+        if rank > 0
+            && let Some(thread) = self.tso.thread(rank - 1)
+        {
+            self.tso.drain_oldest(thread);
+        }
+    }
+
+    /// The running thread stored over `old`.
+    pub(crate) fn stored(&mut self, address: usize, old: u64) {
+        let me = self.current;
+        if self.tso.has(me) || self.rarely(Kind::Hold, 2, self.options.tso_hold) != 0 {
+            self.tso.store(me, address, old);
+        } else {
+            self.tso.others_drain(me, address);
+        }
     }
 }
 

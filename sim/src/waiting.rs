@@ -29,6 +29,9 @@ impl World {
         if let Why::Address(address) | Why::Futex(address) = why {
             self.waiters.push((address, me, bits));
         }
+        if let Some(cost) = &mut self.cost {
+            cost.blocked(me, self.now);
+        }
     }
 
     /// A blocked thread becomes runnable.
@@ -42,6 +45,9 @@ impl World {
         }
         if !self.threads[thread as usize].frozen {
             self.ready.insert(thread);
+        }
+        if let Some(cost) = &mut self.cost {
+            cost.woken(thread, why, self.now);
         }
         self.progress();
     }

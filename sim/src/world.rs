@@ -8,6 +8,7 @@ use std::panic::Location;
 use crate::check::{Checker, Violation};
 use crate::choice::{Entry, Key, Kind, Source, offer};
 use crate::clock::Queue;
+use crate::cost::Cost;
 use crate::disk::{Disk, Open};
 use crate::driver::Driver;
 use crate::kernel::Files;
@@ -168,6 +169,8 @@ pub(crate) struct World {
     pub(crate) freed: Freed,
     /// What happened so far, if that was asked for.
     pub(crate) log: Option<Log>,
+    /// Things have costs, and the schedule follows from them.
+    pub(crate) cost: Option<Box<Cost>>,
 }
 
 impl World {
@@ -215,6 +218,7 @@ impl World {
             drivers: Vec::new(),
             freed: Freed::default(),
             log: None,
+            cost: None,
         }
     }
 
@@ -277,6 +281,7 @@ impl World {
         self.mismatch = None;
         self.fit = None;
         self.log = None;
+        self.cost = None;
     }
 
     /// The running thread.
@@ -315,6 +320,9 @@ impl World {
         if !self.threads[number as usize].frozen {
             self.ready.insert(number);
         }
+        if let Some(cost) = &mut self.cost {
+            cost.thread(number, host, self.now);
+        }
         self.progress();
         if let Source::Draw(draw) = &mut self.source {
             draw.thread();
@@ -328,6 +336,9 @@ impl World {
         self.tso.drain(me);
         self.threads[me as usize].state = State::Finished;
         self.ready.remove(me);
+        if let Some(cost) = &mut self.cost {
+            cost.blocked(me, self.now);
+        }
         self.spun.remove(me);
         self.progress();
         self.issuer_is_gone(me);
@@ -527,31 +538,6 @@ impl World {
         self.options.preempt == Preempt::Everywhere
     }
 
-    // ---- store buffers ----
-
-    /// Perhaps drains somebody's oldest store at a point.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn maybe_drain(&mut self) {
-        let options = 1 + self.tso.threads();
-        let rank = self.rarely(Kind::Drain, options, self.options.tso_drain);
-        if rank > 0
-            && let Some(thread) = self.tso.thread(rank - 1)
-        {
-            self.tso.drain_oldest(thread);
-        }
-    }
-
-    /// The running thread stored over `old`.
-    pub(crate) fn stored(&mut self, address: usize, old: u64) {
-        let me = self.current;
-        if self.tso.has(me) || self.rarely(Kind::Hold, 2, self.options.tso_hold) != 0 {
-            self.tso.store(me, address, old);
-        } else {
-            self.tso.others_drain(me, address);
-        }
-    }
-
     // ---- failures ----
 
     /// Ends the run. The first failure stays.
@@ -565,7 +551,10 @@ impl World {
     /// Ends the run with a broken invariant.
     #[cold]
     pub(crate) fn violated(&mut self, violation: Violation) {
-        self.fail(Verdict::Violation(violation));
+        // Nobody checks a run with costs.
+        if self.cost.is_none() {
+            self.fail(Verdict::Violation(violation));
+        }
     }
 
     /// Ends a replay that differs, or what is followed of a prefix.

@@ -93,6 +93,8 @@ pub(super) unsafe fn free(pool: Option<&Pool>, block: NonNull<u8>, layout: Layou
             return;
         }
     }
+    // Not of the pool any more.
+    sync::freed(block, layout.size(), false);
     // SAFETY: the caller's promise; the layout is rounded as in `allocate`.
     unsafe { alloc::alloc::dealloc(block.as_ptr(), layout) };
 }

@@ -1,16 +1,23 @@
 //! `pirn compare`: the same programs on every topology, live on this machine and simulated with a cost model, in one table and one picture.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pirn::os::Os;
+use pirn_sim::Kernel;
+use pirn_sim::cost::Costs;
 
+pub(crate) use self::live::has_medium;
 use self::load::{Kind, Load};
 use self::plan::{Figures, Plan, World};
 use self::shape::Shape;
+use self::simulated::Asked;
 use self::spin::Spin;
 use crate::args::{self, Machine};
+use crate::calibrate;
+use crate::calibrate::file::Calibration;
 use crate::failure::Failure;
 use crate::show;
 
@@ -21,6 +28,7 @@ mod page;
 mod plan;
 mod program;
 pub(crate) mod shape;
+mod simulated;
 mod spin;
 mod table;
 
@@ -51,9 +59,23 @@ const QUICK: Duration = Duration::from_millis(15);
 pub(crate) fn compare(args: &args::Compare) -> Result<(), Failure> {
     let started = Instant::now();
     let mut cells = Vec::new();
-    cells.extend(live_cells(args)?);
+    let mut notes = notes(args);
+    if args.only != Some(args::Half::Simulated) {
+        cells.extend(live_cells(args)?);
+    }
+    if args.only != Some(args::Half::Live) {
+        let (costs, whose) = costs(args)?;
+        notes.push(format!("Simulated: {whose}."));
+        notes.push(match args.cpus {
+            Some(cpus) => format!("Simulated server and clients share {cpus} CPU(s)."),
+            None => "Simulated workers have a CPU each; the clients cost nothing.".to_owned(),
+        });
+        cells.extend(simulated_cells(args, &costs)?);
+    }
     table::print(&cells);
-    let notes = notes(args);
+    for note in &notes {
+        println!("{note}");
+    }
     let written =
         |path: &Path, error| Failure::input(format!("{} can't be written: {error}", path.display()));
     std::fs::write(&args.page, page::html(&cells, &notes)).map_err(|error| written(&args.page, error))?;
@@ -81,6 +103,33 @@ fn notes(args: &args::Compare) -> Vec<String> {
         notes.push("A quick run, to see whether it works: its figures say nothing.".to_owned());
     }
     notes
+}
+
+/// What things cost, and who says so.
+fn costs(args: &args::Compare) -> Result<(Costs, String), Failure> {
+    let usual = Path::new(calibrate::FILE);
+    let path = match &args.costs {
+        Some(path) => path,
+        None if usual.exists() => usual,
+        None => {
+            return Ok((
+                Costs::default(),
+                "the built-in costs, of another machine; `pirn calibrate` measures this one".to_owned(),
+            ));
+        }
+    };
+    let read = Calibration::load(path)?;
+    let here =
+        if read.machine == calibrate::file::Machine::this() { "this machine" } else { "another machine" };
+    let whose = format!(
+        "the costs of {} ({}, {} CPUs, Linux {}: {here}), of which these are assumed: {}",
+        path.display(),
+        read.machine.cpu,
+        read.machine.cpus,
+        read.machine.kernel,
+        read.assumed.join(", ")
+    );
+    Ok((read.costs, whose))
 }
 
 /// Topologies that were asked for and make sense with so many workers.
@@ -120,6 +169,57 @@ fn machines(args: &args::Compare) -> Result<Vec<Arc<dyn Os>>, Failure> {
             all
         }
     })
+}
+
+/// Kernels to simulate: those of the machines that were asked for; without a word, epoll.
+fn kernels(args: &args::Compare) -> [(&'static str, Kernel); 1] {
+    match args.os {
+        Machine::Uring => [("uring", Kernel::Uring)],
+        Machine::Auto | Machine::Epoll => [("epoll", Kernel::Epoll)],
+    }
+}
+
+/// Simulated runs, on several threads: none depends on another.
+fn simulated_cells(args: &args::Compare, costs: &Costs) -> Result<Vec<Cell>, Failure> {
+    let mut asked = Vec::new();
+    let quick = args.quick;
+    for load in loads(args) {
+        for (os, kernel) in kernels(args) {
+            for &workers in &args.simulated_workers {
+                for shape in shapes(args, workers) {
+                    asked.push((os, Asked { load, shape, workers, kernel, cpus: args.cpus, quick }));
+                }
+            }
+        }
+    }
+    let bar = show::bar(asked.len() as u64, "simulated", "{pos}/{len} {msg}");
+    let next = AtomicUsize::new(0);
+    let results: Vec<OnceLock<Result<Figures, Failure>>> = asked.iter().map(|_| OnceLock::new()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..crate::explore::default_jobs() {
+            scope.spawn(|| {
+                loop {
+                    // Relaxed: a number of one's own.
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((_, cell)) = asked.get(at) else { break };
+                    bar.set_message(format!(
+                        "{} on {}, {} worker(s)",
+                        cell.load.name,
+                        cell.shape.name(),
+                        cell.workers
+                    ));
+                    let _ = results[at].set(simulated::run(*cell, costs));
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let cell = |((os, Asked { load, shape, workers, .. }), result): (_, OnceLock<_>)| {
+        let figures = result.into_inner().expect("every cell was run")?;
+        Ok(Cell { load, place: Place::Simulated, os, shape, workers, figures })
+    };
+    asked.into_iter().zip(results).map(cell).collect()
 }
 
 struct LiveCell {

@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     pub(crate) connections: u32,
     pub(crate) rounds: u32,
+    /// Rounds before those that count.
+    pub(crate) warm_up: u32,
     pub(crate) heavy: BTreeSet<u32>,
     pub(crate) file: PathBuf,
     pub(crate) world: World,
@@ -45,7 +47,6 @@ pub(crate) enum World {
         /// The threads of the server's runtime.
         threads: OnceLock<BTreeSet<i32>>,
     },
-    #[allow(dead_code, reason = "the live half comes first")]
     Simulated,
 }
 
@@ -84,6 +85,8 @@ pub(crate) struct Figures {
     pub(crate) calls: Option<f64>,
 }
 
+/// Rounds after which connections, buffers and workers are where they will be.
+const WARM_UP: u32 = 8;
 /// The port in the simulator.
 const PORT: u16 = 7;
 /// A page, and how far cold ones lie apart, so that no read brings the next one in.
@@ -108,6 +111,7 @@ impl Plan {
             workers,
             connections,
             rounds,
+            warm_up: if load.kind == Kind::Graphs { 0 } else { (rounds / 4).min(WARM_UP) },
             heavy: load.heavy_ones(connections),
             file,
             world,
@@ -120,9 +124,9 @@ impl Plan {
         }
     }
 
-    /// Requests in all.
+    /// Requests in all, those for the warm-up included.
     pub(crate) fn requests(&self) -> u64 {
-        u64::from(self.connections) * u64::from(self.rounds)
+        u64::from(self.connections) * u64::from(self.warm_up + self.rounds)
     }
 
     /// Works for so many nanoseconds.
@@ -212,7 +216,10 @@ impl Plan {
         let metrics = server.metrics();
         let (cpu, calls) = match &self.world {
             World::Live { threads, .. } => (threads.get().map_or(Duration::ZERO, cpu::used), None),
-            World::Simulated => (Duration::ZERO, None),
+            World::Simulated => {
+                let spent = pirn_sim::cost::spent("server");
+                (spent.cpu, Some(spent.calls))
+            }
         };
         let sum = |of: fn(&pirn::WorkerMetrics) -> u64| metrics.workers.iter().map(of).sum();
         let snapshot = Snapshot {
@@ -244,7 +251,7 @@ impl Plan {
             latencies.get(rank.clamp(1, latencies.len().max(1)) - 1).map_or(0.0, |ns| *ns as f64)
         };
         let nodes = if self.load.kind == Kind::Graphs { u64::from(super::load::NODES) } else { 1 };
-        let count = (latencies.len() as u64 * nodes) as f64;
+        let count = (u64::from(self.connections) * u64::from(self.rounds) * nodes) as f64;
         let each = |n: u64| n as f64 / count.max(1.0);
         Some(Figures {
             rate: count / (last.at - first.at).as_secs_f64().max(1e-9),
@@ -252,7 +259,8 @@ impl Plan {
             p99: at(0.99),
             p999: at(0.999),
             cpu: (last.cpu - first.cpu).as_nanos() as f64 / count.max(1.0),
-            moves: each(outcome.moves),
+            // Of all requests: a connection counts from its first one on.
+            moves: outcome.moves as f64 / (self.requests() * nodes) as f64,
             stolen: each(last.stolen - first.stolen),
             looks: each(last.looks - first.looks),
             calls: last.calls.zip(first.calls).map(|(last, first)| each(last - first)),

@@ -1,6 +1,7 @@
 //! The programs of the comparison: a server and its clients, and task graphs. Each is written once, in terms of groups; the very same
 //! futures run live and simulated.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -185,7 +186,7 @@ async fn prepare(plan: &Plan) -> Result<File> {
 
 // ---- the clients ----
 
-/// The client's main future: all connections, one request after another on each.
+/// The client's main future: all connections, one request after another on each; first a few to warm up, for which nothing is counted.
 pub(crate) async fn client(plan: Arc<Plan>) -> Result<()> {
     let mut streams: Vec<Option<TcpStream>> = (0..plan.connections).map(|_| None).collect();
     if plan.load.kind == Kind::Churn {
@@ -195,31 +196,43 @@ pub(crate) async fn client(plan: Arc<Plan>) -> Result<()> {
         for stream in &mut streams {
             *stream = Some(plan.connect().await?);
         }
-        pirn::time::sleep(Duration::from_millis(5)).await;
     }
+    let (streams, _) = talk_all(&plan, streams, 0..plan.warm_up).await?;
     plan.snapshot();
-    let tasks: Vec<_> =
-        (0..).zip(streams).map(|(number, stream)| pirn::spawn(talk(plan.clone(), number, stream))).collect();
-    let mut open = Vec::new();
-    for task in tasks {
-        let (latencies, stream) = finished(task).await??;
-        plan.count(&latencies, 0);
-        open.push(stream);
-    }
+    let (_, latencies) = talk_all(&plan, streams, plan.warm_up..plan.warm_up + plan.rounds).await?;
     plan.snapshot();
+    plan.count(&latencies, 0);
     Ok(())
 }
 
-/// One connection's requests, or one client's connections; returns the latencies.
+type Streams = Vec<Option<TcpStream>>;
+
+/// Rounds on all connections; returns these and the latencies.
+async fn talk_all(plan: &Arc<Plan>, streams: Streams, rounds: Range<u32>) -> Result<(Streams, Vec<u64>)> {
+    let tasks: Vec<_> = (0..)
+        .zip(streams)
+        .map(|(number, stream)| pirn::spawn(talk(plan.clone(), number, stream, rounds.clone())))
+        .collect();
+    let (mut streams, mut all) = (Vec::new(), Vec::new());
+    for task in tasks {
+        let (stream, latencies) = finished(task).await??;
+        streams.push(stream);
+        all.extend(latencies);
+    }
+    Ok((streams, all))
+}
+
+/// Rounds on one connection, or with a connection for each. Latencies of the first quarter are left out: all begin at the same moment.
 async fn talk(
     plan: Arc<Plan>,
     number: u32,
     mut open: Option<TcpStream>,
-) -> Result<(Vec<u64>, Option<TcpStream>)> {
+    rounds: Range<u32>,
+) -> Result<(Option<TcpStream>, Vec<u64>)> {
     let failed = |error: std::io::Error| format!("connection {number} broke: {error}");
-    let churn = plan.load.kind == Kind::Churn;
-    let mut latencies = Vec::with_capacity(plan.rounds as usize);
-    for round in 0..plan.rounds {
+    let counted = rounds.start + rounds.len() as u32 / 4;
+    let mut latencies = Vec::with_capacity(rounds.len());
+    for round in rounds {
         let started = Instant::now();
         let stream = match &mut open {
             Some(stream) => stream,
@@ -239,12 +252,14 @@ async fn talk(
         if answer != message {
             return Err(format!("connection {number}: the answer in round {round} is not what was asked"));
         }
-        latencies.push((Instant::now() - started).as_nanos() as u64);
-        if churn {
+        if round >= counted {
+            latencies.push((Instant::now() - started).as_nanos() as u64);
+        }
+        if plan.load.kind == Kind::Churn {
             open = None;
         }
     }
-    Ok((latencies, open))
+    Ok((open, latencies))
 }
 
 // ---- task graphs ----

@@ -12,6 +12,7 @@ use pirn::os::{Descriptor, Fd, FileOp, Yielded};
 use super::Disk;
 use crate::choice::Kind;
 use crate::clock::WALL_START;
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::rng::mix_bytes;
 use crate::thread::{current, here};
@@ -222,6 +223,8 @@ impl World {
 #[track_caller]
 pub(crate) fn try_read_at(fd: &Fd, into: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<Option<usize>> {
     let executor = here("Os::try_read_at");
+    executor.world().charge_call();
+    executor.world().charge(Call::Read);
     executor.os_point();
     let world = executor.world();
     let max = into.iter().map(|slice| slice.len()).sum();

@@ -9,6 +9,7 @@ use std::panic::Location;
 
 use super::event::{Event, Timer};
 use super::{BASE, Kernel, Kind, epoll};
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::thread::{Executor, current};
 use crate::unix::Family;
@@ -80,6 +81,7 @@ pub(super) fn making(call: &str) -> Option<&'static Executor> {
 /// A point, the call, its result.
 #[track_caller]
 pub(super) fn call(executor: &'static Executor, f: impl FnOnce(&mut World) -> Result<usize, Errno>) -> isize {
+    executor.world().charge_call();
     executor.os_point_at(Location::caller());
     let result = f(executor.world());
     answer(executor, result)
@@ -371,6 +373,8 @@ unsafe extern "C" fn epoll_wait(
         // SAFETY: the caller's duty. (Not every machine has epoll_wait; all have epoll_pwait.)
         return unsafe { real(libc::SYS_epoll_pwait, a) as c_int };
     };
+    executor.world().charge_call();
+    executor.world().charge(Call::Wait);
     executor.os_point_at(Location::caller());
     let span = u64::try_from(timeout_ms).map_or(u64::MAX, |ms| ms * 1_000_000);
     let result = epoll::wait(executor, epoll, usize::try_from(most).unwrap_or(0), span);

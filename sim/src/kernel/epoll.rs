@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::readiness::{ALWAYS, IN, OUT};
 use super::{Kind, Watcher, sleep_in};
 use crate::choice::Kind as Choice;
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::thread::Executor;
 use crate::world::World;
@@ -72,6 +73,7 @@ impl World {
     ) -> Result<(), Errno> {
         let (number, file) = (self.open_file_of(epoll)?, self.open_file_of(fd)?);
         self.set(number)?;
+        self.charge(Call::Control);
         if number == file {
             return Err(libc::EINVAL);
         }

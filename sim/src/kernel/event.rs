@@ -3,6 +3,7 @@
 use super::Kind;
 use super::readiness::{IN, OUT};
 use crate::clock::Due;
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::world::World;
 
@@ -36,6 +37,7 @@ impl World {
         }
         event.count += add;
         self.wake_watchers(file, IN);
+        self.charge(Call::Event);
         Ok(())
     }
 
@@ -56,6 +58,7 @@ impl World {
             _ => return Err(libc::EINVAL),
         };
         self.wake_watchers(file, OUT);
+        self.charge(Call::Event);
         Ok(number)
     }
 

@@ -8,6 +8,7 @@ use pirn::time::Instant;
 
 use super::{BASE, Kind};
 use crate::check::Violation;
+use crate::cost::Call;
 use crate::driver::{Handle, register};
 use crate::world::World;
 
@@ -117,6 +118,8 @@ impl Submit for Door {
 impl Door {
     fn submit_file(&mut self, token: Token, op: FileOp) -> Submitted {
         let executor = self.handle.here("Submit::submit");
+        executor.world().charge_call();
+        executor.world().charge(Call::Event);
         executor.world().start_file(self.handle.number, token, op)
     }
 }

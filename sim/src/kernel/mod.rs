@@ -30,6 +30,7 @@ use self::epoll::Set;
 use self::event::{Event, Timer};
 use self::memory::Region;
 use self::ring::Ring;
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::world::{NONE, Why, World};
 
@@ -242,6 +243,7 @@ impl World {
             && self.net.socket(socket).raw == raw
         {
             self.net.socket(socket).raw = -1;
+            self.charge(Call::Close);
         }
         self.let_go(file);
         Ok(())

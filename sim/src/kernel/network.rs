@@ -7,6 +7,7 @@ use pirn::os::{Address, RecvMessage, SendMessage, SocketKind};
 
 use super::address::{decode, encode};
 use super::calls::{call, gather, listed, making, on, real, room, scatter};
+use crate::cost::Call;
 use crate::guard::refuse;
 use crate::net::{Errno, Role};
 use crate::thread::Executor;
@@ -55,6 +56,7 @@ impl World {
         }
         let mut bytes = Vec::new();
         self.receive(socket, max, peek, |part| bytes.extend_from_slice(part))?.ok_or(libc::EAGAIN)?;
+        self.charge(Call::Receive);
         Ok((bytes, None))
     }
 
@@ -64,7 +66,9 @@ impl World {
             let batch = [SendMessage { bytes, to: None, segment: 0 }];
             return self.send_letters(socket, &batch)?.map(|_| bytes.len()).ok_or(libc::EAGAIN);
         }
-        self.send(socket, bytes.len(), |count| bytes[..count].to_vec())?.ok_or(libc::EAGAIN)
+        let sent = self.send(socket, bytes.len(), |count| bytes[..count].to_vec())?.ok_or(libc::EAGAIN)?;
+        self.charge(Call::Send);
+        Ok(sent)
     }
 
     /// connect(2): begins, or says how it went.
@@ -85,7 +89,10 @@ impl World {
                         Ok(())
                     }
                     Role::Connecting => Err(libc::EALREADY),
-                    _ => self.connect_socket(socket, *to).and(Err(libc::EINPROGRESS)),
+                    _ => {
+                        self.charge(Call::Connect);
+                        self.connect_socket(socket, *to).and(Err(libc::EINPROGRESS))
+                    }
                 }
             }
             _ if ip => Err(libc::EAFNOSUPPORT),
@@ -97,6 +104,7 @@ impl World {
     pub(super) fn accept_from(&mut self, socket: u32) -> Result<(c_int, Address), Errno> {
         let (accepted, peer) = self.accept(socket)?.ok_or(libc::EAGAIN)?;
         self.net.socket(accepted).told = true;
+        self.charge(Call::Accept);
         Ok((self.install_socket(accepted), peer))
     }
 

@@ -8,6 +8,7 @@ use super::ring::{Cqe, SETUP_SUBMIT_ALL};
 use super::{Watcher, sleep_in, work};
 use crate::choice::Kind as Choice;
 use crate::clock::Due;
+use crate::cost::Call;
 use crate::net::Errno;
 use crate::thread::Executor;
 use crate::world::World;
@@ -32,6 +33,8 @@ pub(super) unsafe fn enter(
     argument: usize,
     size: usize,
 ) -> isize {
+    executor.world().charge_call();
+    executor.world().charge(Call::Enter);
     executor.os_point_at(Location::caller());
     // SAFETY: the caller's duty.
     let result = unsafe { entered(executor, fd, submit, least, flags, argument, size) };
@@ -188,6 +191,7 @@ impl World {
 
     /// Tries a request for the first time.
     fn issue(&mut self, ring: u32, request: u32) {
+        self.charge(Call::Entry);
         let Some(record) = self.ring(ring).and_then(|ring| ring.requests[request as usize].as_mut()) else {
             return;
         };
