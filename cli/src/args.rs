@@ -255,9 +255,6 @@ pub(crate) struct Compare {
     /// What the simulation costs, as `pirn calibrate` measured it [default: `pirn-costs.json` if it is there, else built-in].
     #[arg(long, value_name = "FILE")]
     pub(crate) costs: Option<PathBuf>,
-    /// Simulate so many CPUs that server and clients share, as live, in place of one for each worker and clients that cost nothing.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
-    pub(crate) cpus: Option<u32>,
     /// Run one half only.
     #[arg(long, value_enum)]
     pub(crate) only: Option<Half>,

@@ -27,7 +27,7 @@ impl Folder {
     fn fine(&self, arguments: &[&str]) -> String {
         let output = self.pirn(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "pirn {}: {errors}", arguments.join(" "));
+        assert!(output.status.success(), "pirn {}: {}, {errors}", arguments.join(" "), output.status);
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -74,7 +74,9 @@ fn every_workload_runs_live_on_every_topology() {
     assert!(page.contains("<svg ") && page.contains("hog: p99") && !page.contains("http-equiv"));
     let document = folder.read("doc.md");
     assert!(
-        document.starts_with("above\n") && document.ends_with("below\n") && document.contains("| stealing |")
+        document.starts_with("above\n")
+            && document.ends_with("below\n")
+            && document.contains("| workload | stealing |")
     );
     assert!(folder.read("doc.svg").contains("balanced: requests a second"));
 }
@@ -123,6 +125,15 @@ fn costs_are_measured_kept_and_used() {
     let folder = Folder::new("costs");
     let short = ["compare", "balanced", "--quick", "--only", "simulated", "--simulated-workers", "2"];
     assert!(folder.fine(&short).contains("the built-in costs"));
+    let both =
+        ["compare", "balanced", "--quick", "--os", "epoll", "--workers", "1", "--simulated-workers", "2"];
+    let said = folder.fine(&both);
+    assert_eq!(
+        (rows(&said, "balanced", "live").len(), rows(&said, "balanced", "shared").len()),
+        (2, 2),
+        "{said}"
+    );
+    assert!(said.contains("The model against this machine"), "{said}");
     let said = folder.fine(&["calibrate", "--quick"]);
     assert!(said.contains("transfer") && said.contains("kept in pirn-costs.json"), "{said}");
     let said = folder.fine(&short);

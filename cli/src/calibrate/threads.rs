@@ -18,38 +18,49 @@ const LINES: usize = 64;
 #[derive(Default)]
 struct Line(AtomicU64);
 
+/// Turns whose time is taken together, where one takes less than a reading of the clock.
+const BATCH: u64 = 64;
+
+/// What it takes when nothing comes between: of many times the one that a tenth are below. Two threads that wait for one another stand
+/// still whenever a third one has one of their CPUs.
+fn undisturbed(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() / 10).map_or(0.0, |time| time.as_nanos() as f64)
+}
+
 /// Transfer, refill, wake.
 pub(super) fn measure(effort: Effort, costs: &mut Costs) -> io::Result<()> {
     // There and back are two transfers.
-    costs.transfer = effort.median(|n| Ok(ping_pong(n) / 2))?;
-    costs.refill = refill(effort.part(20))?;
-    let there_and_back = effort.part(10).median(wake)?;
-    costs.wake = (there_and_back / 2.0 - costs.call - costs.event).max(0.0);
+    costs.transfer = undisturbed(ping_pong(effort.operations.div_ceil(BATCH))) / (2 * BATCH) as f64;
+    let turns = effort.part(20).operations;
+    costs.refill = (undisturbed(touches(turns, false)) - undisturbed(touches(turns, true))).max(0.0);
+    costs.wake = (undisturbed(wakes(turns)?) / 2.0 - costs.call - costs.event).max(0.0);
     Ok(())
 }
 
-/// Two threads pass a number on.
-fn ping_pong(turns: u64) -> Duration {
+/// Two threads pass a number on; the times of batches of turns.
+fn ping_pong(batches: u64) -> Vec<Duration> {
     let line = Line::default();
     // Acquire and Release, here and below: each turn follows the other's.
-    let turn = |mine: u64| {
-        for at in 0..turns {
-            while line.0.load(Ordering::Acquire) != 2 * at + mine {
-                std::hint::spin_loop();
-            }
-            line.0.store(2 * at + mine + 1, Ordering::Release);
+    let turn = |at: u64, mine: u64| {
+        while line.0.load(Ordering::Acquire) != 2 * at + mine {
+            std::hint::spin_loop();
         }
+        line.0.store(2 * at + mine + 1, Ordering::Release);
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| turn(1));
-        let started = Instant::now();
-        turn(0);
-        started.elapsed()
+        scope.spawn(|| (0..batches * BATCH).for_each(|at| turn(at, 1)));
+        let batch = |batch: u64| {
+            let started = Instant::now();
+            (batch * BATCH..(batch + 1) * BATCH).for_each(|at| turn(at, 0));
+            started.elapsed()
+        };
+        (0..batches).map(batch).collect()
     })
 }
 
-/// What it costs to add to so many lines that the other thread wrote last, over what it costs to add to one's own.
-fn refill(effort: Effort) -> io::Result<f64> {
+/// The times of adding to so many lines that the other thread wrote last, or to one's own.
+fn touches(turns: u64, own: bool) -> Vec<Duration> {
     let lines: Vec<Line> = (0..LINES).map(|_| Line::default()).collect();
     let touch = || {
         for line in &lines {
@@ -58,42 +69,36 @@ fn refill(effort: Effort) -> io::Result<f64> {
         }
     };
     let turn = Line::default();
-    let measured = |n: u64, touches: usize| {
-        // Acquire and Release: each turn follows the other's.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for at in 0..n {
-                    while turn.0.load(Ordering::Acquire) != 2 * at + 1 {
-                        std::hint::spin_loop();
-                    }
-                    touch();
-                    turn.0.store(2 * at + 2, Ordering::Release);
-                }
-            });
-            let mut spent = Duration::ZERO;
-            for at in 0..n {
-                turn.0.store(2 * at + 1, Ordering::Release);
-                while turn.0.load(Ordering::Acquire) != 2 * at + 2 {
-                    std::hint::spin_loop();
-                }
-                if touches > 1 {
-                    touch();
-                }
-                let started = Instant::now();
-                touch();
-                spent += started.elapsed();
-            }
-            turn.0.store(0, Ordering::Release);
-            spent
-        })
+    // Acquire and Release: each turn follows the other's.
+    let wait = |number: u64| {
+        while turn.0.load(Ordering::Acquire) != number {
+            std::hint::spin_loop();
+        }
     };
-    let foreign = effort.median(|n| Ok(measured(n, 1)))?;
-    let own = effort.median(|n| Ok(measured(n, 2)))?;
-    Ok((foreign - own).max(0.0))
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 0..turns {
+                wait(2 * at + 1);
+                touch();
+                turn.0.store(2 * at + 2, Ordering::Release);
+            }
+        });
+        let time = |at: u64| {
+            turn.0.store(2 * at + 1, Ordering::Release);
+            wait(2 * at + 2);
+            if own {
+                touch();
+            }
+            let started = Instant::now();
+            touch();
+            started.elapsed()
+        };
+        (0..turns).map(time).collect()
+    })
 }
 
-/// Two threads write each other's eventfd and read their own.
-fn wake(turns: u64) -> io::Result<Duration> {
+/// Two threads write each other's eventfd and read their own; the times there and back.
+fn wakes(turns: u64) -> io::Result<Vec<Duration>> {
     let (one, other) = (File::from(eventfd(0)?), File::from(eventfd(0)?));
     let number = 1_u64.to_ne_bytes();
     std::thread::scope(|scope| {
@@ -104,13 +109,14 @@ fn wake(turns: u64) -> io::Result<Duration> {
             }
             io::Result::Ok(())
         });
-        let started = Instant::now();
+        let mut times = Vec::new();
         for _ in 0..turns {
+            let started = Instant::now();
             (&one).write_all(&number)?;
             (&other).read_exact(&mut [0; 8])?;
+            times.push(started.elapsed());
         }
-        let spent = started.elapsed();
         echo.join().unwrap_or_else(|_| Err(io::Error::other("the other thread panicked")))?;
-        Ok(spent)
+        Ok(times)
     })
 }

@@ -21,6 +21,7 @@ use crate::calibrate::file::Calibration;
 use crate::failure::Failure;
 use crate::show;
 
+mod agreement;
 mod chart;
 mod live;
 pub(crate) mod load;
@@ -36,7 +37,10 @@ mod table;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Live,
+    /// With a CPU for each worker, and clients that cost nothing.
     Simulated,
+    /// On the CPUs of this machine, which server and clients share, as live.
+    Shared,
 }
 
 /// One cell: what was run, and the median of what came of it.
@@ -66,11 +70,15 @@ pub(crate) fn compare(args: &args::Compare) -> Result<(), Failure> {
     if args.only != Some(args::Half::Live) {
         let (costs, whose) = costs(args)?;
         notes.push(format!("Simulated: {whose}."));
-        notes.push(match args.cpus {
-            Some(cpus) => format!("Simulated server and clients share {cpus} CPU(s)."),
-            None => "Simulated workers have a CPU each; the clients cost nothing.".to_owned(),
-        });
+        notes.push(format!(
+            "Where it says simulated, each worker has a CPU and the clients cost nothing; where it says shared, server and clients share \
+             {} CPU(s), as live.",
+            cpus()
+        ));
         cells.extend(simulated_cells(args, &costs)?);
+    }
+    if let Some(found) = agreement::describe(&cells) {
+        notes.push(found);
     }
     table::print(&cells);
     for note in &notes {
@@ -171,11 +179,18 @@ fn machines(args: &args::Compare) -> Result<Vec<Arc<dyn Os>>, Failure> {
     })
 }
 
-/// Kernels to simulate: those of the machines that were asked for; without a word, epoll.
-fn kernels(args: &args::Compare) -> [(&'static str, Kernel); 1] {
+/// The CPUs of this machine.
+fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32)
+}
+
+/// Kernels to simulate: those that were asked for, or both.
+fn kernels(args: &args::Compare) -> Vec<(&'static str, Kernel)> {
+    let (epoll, uring) = (("epoll", Kernel::Epoll), ("uring", Kernel::Uring));
     match args.os {
-        Machine::Uring => [("uring", Kernel::Uring)],
-        Machine::Auto | Machine::Epoll => [("epoll", Kernel::Epoll)],
+        Machine::Uring => vec![uring],
+        Machine::Epoll => vec![epoll],
+        Machine::Auto => vec![epoll, uring],
     }
 }
 
@@ -185,9 +200,12 @@ fn simulated_cells(args: &args::Compare, costs: &Costs) -> Result<Vec<Cell>, Fai
     let quick = args.quick;
     for load in loads(args) {
         for (os, kernel) in kernels(args) {
-            for &workers in &args.simulated_workers {
-                for shape in shapes(args, workers) {
-                    asked.push((os, Asked { load, shape, workers, kernel, cpus: args.cpus, quick }));
+            let halves = [(Some(cpus()), &args.workers), (None, &args.simulated_workers)];
+            for (cpus, all) in halves.into_iter().filter(|(cpus, _)| cpus.is_none() || args.only.is_none()) {
+                for &workers in all {
+                    for shape in shapes(args, workers) {
+                        asked.push((os, Asked { load, shape, workers, kernel, cpus, quick }));
+                    }
                 }
             }
         }
@@ -215,9 +233,10 @@ fn simulated_cells(args: &args::Compare, costs: &Costs) -> Result<Vec<Cell>, Fai
         }
     });
     bar.finish_and_clear();
-    let cell = |((os, Asked { load, shape, workers, .. }), result): (_, OnceLock<_>)| {
+    let cell = |((os, Asked { load, shape, workers, cpus, .. }), result): (_, OnceLock<_>)| {
         let figures = result.into_inner().expect("every cell was run")?;
-        Ok(Cell { load, place: Place::Simulated, os, shape, workers, figures })
+        let place = if cpus.is_some() { Place::Shared } else { Place::Simulated };
+        Ok(Cell { load, place, os, shape, workers, figures })
     };
     asked.into_iter().zip(results).map(cell).collect()
 }

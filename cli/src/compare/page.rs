@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::shape::Shape;
-use super::{Cell, chart, load, table};
+use super::{Cell, Place, chart, load, table};
 use crate::failure::Failure;
+use crate::show;
 
 /// What stands around the generated part of a document.
 const BEGIN: &str = "<!-- made by `pirn compare --into`: begin -->";
@@ -52,19 +53,61 @@ pub(crate) fn html(cells: &[Cell], notes: &[String]) -> String {
     text
 }
 
+/// Rates and p99 of one place and size: a row for each workload, a column for each topology.
+fn matrix(cells: &[Cell], place: Place, os: &str, workers: usize) -> String {
+    let own: Vec<_> =
+        cells.iter().filter(|cell| (cell.place, cell.os, cell.workers) == (place, os, workers)).collect();
+    if own.is_empty() {
+        return String::new();
+    }
+    let shapes: Vec<_> =
+        Shape::ALL.into_iter().filter(|shape| own.iter().any(|cell| cell.shape == *shape)).collect();
+    let what = match place {
+        Place::Live => "Live",
+        Place::Simulated => "Simulated",
+        Place::Shared => "Simulated on as many CPUs as live",
+    };
+    let names: Vec<_> = shapes.iter().map(|shape| shape.name()).collect();
+    let mut text = format!(
+        "\n{what}, {os}, {workers} worker(s): thousands a second; p99\n\n| workload | {} |\n|---|",
+        names.join(" | ")
+    );
+    text += &"--:|".repeat(shapes.len());
+    for load in load::ALL.iter().filter(|load| own.iter().any(|cell| cell.load.name == load.name)) {
+        let _ = write!(text, "\n| {} |", load.name);
+        for shape in &shapes {
+            let found = own.iter().find(|cell| cell.load.name == load.name && cell.shape == *shape);
+            let part = found.map_or_else(String::new, |Cell { figures, .. }| {
+                format!("{:.1}; {}", figures.rate / 1e3, show::time(figures.p99 as u64))
+            });
+            let _ = write!(text, " {part} |");
+        }
+    }
+    text + "\n"
+}
+
+/// Of the simulated sizes, those that a document shows, if they were run.
+const SHOWN: [usize; 2] = [16, 128];
+
 /// The generated part of a document.
 fn markdown(cells: &[Cell], notes: &[String], picture: &str) -> String {
     let mut text = format!("![rate and p99 over workers, for each workload and topology]({picture})\n\n");
     for note in notes {
-        let _ = writeln!(text, "{note}");
+        let _ = writeln!(text, "- {note}");
     }
-    let _ = writeln!(text, "\n| {} |", table::HEAD.join(" | "));
-    let lines: Vec<_> = (0..table::HEAD.len()).map(|at| if at < 4 { "---" } else { "--:" }).collect();
-    let _ = writeln!(text, "|{}|", lines.join("|"));
-    for cell in cells {
-        let _ = writeln!(text, "| {} |", table::row(cell).join(" | "));
+    let mut live: Vec<_> =
+        cells.iter().filter(|cell| cell.place == Place::Live).map(|cell| cell.workers).collect();
+    live.sort_unstable();
+    live.dedup();
+    for os in ["epoll", "uring"] {
+        for workers in &live {
+            text += &matrix(cells, Place::Live, os, *workers);
+            text += &matrix(cells, Place::Shared, os, *workers);
+        }
+        for workers in SHOWN {
+            text += &matrix(cells, Place::Simulated, os, workers);
+        }
     }
-    let _ = write!(text, "\n{}", table::LEGEND);
     text
 }
 

@@ -31,8 +31,9 @@ pub(crate) struct Plan {
     pub(crate) world: World,
     /// Where the server listens, once it does.
     told: OnceLock<SocketAddr>,
-    server: OnceLock<Handle>,
-    /// Requests that were answered, where the server has to know.
+    /// Until the last snapshot: a simulated runtime must not outlive its simulation.
+    server: Mutex<Option<Handle>>,
+    /// Requests that were answered, where the server has to know; one more: the client is done.
     pub(crate) served: AtomicU64,
     /// Cold pages that were read.
     cold: AtomicU64,
@@ -116,7 +117,7 @@ impl Plan {
             file,
             world,
             told: OnceLock::new(),
-            server: OnceLock::new(),
+            server: Mutex::default(),
             served: AtomicU64::new(0),
             cold: AtomicU64::new(0),
             snapshots: Mutex::default(),
@@ -146,7 +147,7 @@ impl Plan {
 
     /// The server's runtime is the current one.
     pub(crate) fn is_served_here(&self) {
-        let _ = self.server.set(Handle::current());
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handle::current());
     }
 
     /// A listener of the server; several share the port.
@@ -212,7 +213,8 @@ impl Plan {
 
     /// Notes the counters: at the start of the load, and at its end.
     pub(crate) fn snapshot(&self) {
-        let Some(server) = self.server.get() else { return };
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(server) = server else { return };
         let metrics = server.metrics();
         let (cpu, calls) = match &self.world {
             World::Live { threads, .. } => (threads.get().map_or(Duration::ZERO, cpu::used), None),
@@ -229,7 +231,16 @@ impl Plan {
             looks: sum(|worker| worker.looks),
             calls,
         };
-        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshots.push(snapshot);
+        if snapshots.len() == 1 {
+            *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        }
+    }
+
+    /// After a simulation that failed: its runtime is leaked, as all that is left of it.
+    pub(crate) fn abandon(&self) {
+        std::mem::forget(self.server.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Adds what a part of the program counted.
@@ -258,7 +269,7 @@ impl Plan {
             p50: at(0.5),
             p99: at(0.99),
             p999: at(0.999),
-            cpu: (last.cpu - first.cpu).as_nanos() as f64 / count.max(1.0),
+            cpu: last.cpu.saturating_sub(first.cpu).as_nanos() as f64 / count.max(1.0),
             // Of all requests: a connection counts from its first one on.
             moves: outcome.moves as f64 / (self.requests() * nodes) as f64,
             stolen: each(last.stolen - first.stolen),

@@ -134,8 +134,8 @@ async fn serve_all(plan: &Arc<Plan>, places: &Places) -> Result<()> {
         .map(|(group, listener)| group.spawn(accept(listener, plan.clone(), places.clone())))
         .collect();
     plan.open();
-    // Acquire: pairs with the addition in `serve`.
-    while plan.served.load(Ordering::Acquire) < plan.requests() {
+    // Acquire: pairs with the additions in `serve` and, the last one, in `client`, which looks at the counters before.
+    while plan.served.load(Ordering::Acquire) <= plan.requests() {
         pirn::time::sleep(Duration::from_millis(1)).await;
     }
     for acceptor in acceptors {
@@ -202,6 +202,8 @@ pub(crate) async fn client(plan: Arc<Plan>) -> Result<()> {
     let (_, latencies) = talk_all(&plan, streams, plan.warm_up..plan.warm_up + plan.rounds).await?;
     plan.snapshot();
     plan.count(&latencies, 0);
+    // Release: pairs with the load in `serve_all`.
+    plan.served.fetch_add(1, Ordering::Release);
     Ok(())
 }
 

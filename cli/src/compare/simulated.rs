@@ -85,6 +85,7 @@ pub(crate) fn run(asked: Asked, costs: &Costs) -> Result<Figures, Failure> {
             .bare_host("client", move || block_on(Topology::stealing(1), program::client(asking.clone())));
     }
     let outcome = simulation.run(0);
+    plan.abandon();
     let named = |what: &str| {
         Failure::Violation(format!(
             "{} on {} with {workers} worker(s), simulated: {what}",

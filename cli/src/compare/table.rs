@@ -20,6 +20,7 @@ pub(crate) fn row(cell: &Cell) -> [String; 13] {
     let place = match cell.place {
         Place::Live => "live",
         Place::Simulated => "simulated",
+        Place::Shared => "shared",
     };
     [
         cell.load.name.to_owned(),
