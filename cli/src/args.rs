@@ -243,14 +243,14 @@ pub(crate) struct Compare {
     /// Which topologies: stealing, per-core, stages, dispatcher, with-slow [default: all].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) topologies: Vec<Shape>,
-    /// On what the live runs are [default: epoll, and io_uring where it is to be had].
-    #[arg(long, value_enum, default_value_t = Machine::Auto)]
+    /// On what: `auto` is both live, where io_uring is to be had, and both simulated up to 16 workers, epoll beyond.
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "auto|epoll|uring", default_value_t = Machine::Auto)]
     pub(crate) os: Machine,
     /// Numbers of workers of the live runs.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = workers)]
     pub(crate) workers: Vec<usize>,
     /// Numbers of workers of the simulated runs.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,4,8,16,32,64,128,256", value_parser = simulated_workers)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,4,8,16,64,256", value_parser = simulated_workers)]
     pub(crate) simulated_workers: Vec<usize>,
     /// What the simulation costs, as `pirn calibrate` measured it [default: `pirn-costs.json` if it is there, else built-in].
     #[arg(long, value_name = "FILE")]

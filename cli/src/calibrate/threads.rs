@@ -34,7 +34,10 @@ pub(super) fn measure(effort: Effort, costs: &mut Costs) -> io::Result<()> {
     costs.transfer = undisturbed(ping_pong(effort.operations.div_ceil(BATCH))) / (2 * BATCH) as f64;
     let turns = effort.part(20).operations;
     costs.refill = (undisturbed(touches(turns, false)) - undisturbed(touches(turns, true))).max(0.0);
-    costs.wake = (undisturbed(wakes(turns)?) / 2.0 - costs.call - costs.event).max(0.0);
+    let mut there_and_back = wakes(turns)?;
+    there_and_back.sort_unstable();
+    let half = there_and_back[there_and_back.len() / 2].as_nanos() as f64 / 2.0;
+    costs.wake = (half - costs.call - costs.event).max(0.0);
     Ok(())
 }
 
@@ -101,14 +104,22 @@ fn touches(turns: u64, own: bool) -> Vec<Duration> {
 fn wakes(turns: u64) -> io::Result<Vec<Duration>> {
     let (one, other) = (File::from(eventfd(0)?), File::from(eventfd(0)?));
     let number = 1_u64.to_ne_bytes();
+    // On two CPUs, or the kernel puts both on one and nobody is woken.
+    let machine = pirn::os::epoll()?;
+    let cpus = machine.cpus();
+    let (Some(first), Some(last)) = (cpus.first(), cpus.last()) else {
+        return Err(io::Error::other("the kernel names no CPUs"));
+    };
     std::thread::scope(|scope| {
         let echo = scope.spawn(|| {
+            machine.run_on(&[*last])?;
             for _ in 0..turns {
                 (&one).read_exact(&mut [0; 8])?;
                 (&other).write_all(&number)?;
             }
             io::Result::Ok(())
         });
+        machine.run_on(&[*first])?;
         let mut times = Vec::new();
         for _ in 0..turns {
             let started = Instant::now();
@@ -116,6 +127,7 @@ fn wakes(turns: u64) -> io::Result<Vec<Duration>> {
             (&other).read_exact(&mut [0; 8])?;
             times.push(started.elapsed());
         }
+        machine.run_on(&cpus)?;
         echo.join().unwrap_or_else(|_| Err(io::Error::other("the other thread panicked")))?;
         Ok(times)
     })

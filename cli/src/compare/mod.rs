@@ -184,13 +184,16 @@ fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32)
 }
 
-/// Kernels to simulate: those that were asked for, or both.
-fn kernels(args: &args::Compare) -> Vec<(&'static str, Kernel)> {
+/// Workers up to which both kernels are simulated where none was asked for; beyond, it is epoll alone, or the time would double.
+const BOTH: usize = 16;
+
+/// Kernels to simulate with so many workers.
+fn kernels(args: &args::Compare, workers: usize) -> Vec<(&'static str, Kernel)> {
     let (epoll, uring) = (("epoll", Kernel::Epoll), ("uring", Kernel::Uring));
     match args.os {
         Machine::Uring => vec![uring],
-        Machine::Epoll => vec![epoll],
-        Machine::Auto => vec![epoll, uring],
+        Machine::Auto if workers <= BOTH => vec![epoll, uring],
+        Machine::Auto | Machine::Epoll => vec![epoll],
     }
 }
 
@@ -199,10 +202,10 @@ fn simulated_cells(args: &args::Compare, costs: &Costs) -> Result<Vec<Cell>, Fai
     let mut asked = Vec::new();
     let quick = args.quick;
     for load in loads(args) {
-        for (os, kernel) in kernels(args) {
-            let halves = [(Some(cpus()), &args.workers), (None, &args.simulated_workers)];
-            for (cpus, all) in halves.into_iter().filter(|(cpus, _)| cpus.is_none() || args.only.is_none()) {
-                for &workers in all {
+        let halves = [(Some(cpus()), &args.workers), (None, &args.simulated_workers)];
+        for (cpus, all) in halves.into_iter().filter(|(cpus, _)| cpus.is_none() || args.only.is_none()) {
+            for &workers in all {
+                for (os, kernel) in kernels(args, workers) {
                     for shape in shapes(args, workers) {
                         asked.push((os, Asked { load, shape, workers, kernel, cpus, quick }));
                     }
