@@ -325,6 +325,23 @@ fn l8_lifo_polls_in_a_row_are_limited() {
     ping_pong(100, true).holds();
 }
 
+/// A task that was taken out of the ring and left to a peer was not polled, and the ring had its turn all the same.
+#[test]
+fn l8_a_run_ends_with_the_turn_of_another_place() {
+    let another = |turn: bool| {
+        let mut s = ping_pong(3, false);
+        s.spawn(on(0), 3).push_ring(0, 3);
+        s.wake(on(0), 2).enqueue(on(0), 2, Place::Lifo, 0).poll_end(0, 1, PollEnd::Pending);
+        if turn {
+            s.pop_ring(0, 3).push_ring(0, 3);
+        }
+        s.dequeue(0, 2, Place::Lifo, 0).poll(0, 2);
+        s
+    };
+    another(true).holds();
+    another(false).breaks("L8", "polled 4 tasks in a row out of its LIFO slot");
+}
+
 /// Two tasks yield to one another through the ring; a third waits in the injector. `visits`: polls between two looks there.
 fn yielding(polls: u32, visits: u32) -> Script {
     let mut s = Script::new(1);
@@ -355,6 +372,27 @@ fn yielding(polls: u32, visits: u32) -> Script {
 fn l8_the_injector_is_visited() {
     yielding(500, 5).holds();
     yielding(500, 501).breaks("L8", "without a visit to the injector");
+}
+
+/// Until a thread tells of what it put there, the injector's length may stand in its store buffer.
+#[test]
+fn l8_the_injector_counts_from_the_announcement_on() {
+    let announced = |paid: bool| {
+        let mut s = Script::new(1);
+        s.spawn(on(0), 1).push_ring(0, 1).spawn(OUTSIDE, 3).debt(OUTSIDE, pirn::sync::Debt::Notify, 1);
+        s.enqueue(OUTSIDE, 3, Place::Injector, 0);
+        if paid {
+            s.debt(OUTSIDE, pirn::sync::Debt::Notify, -1);
+        }
+        for _ in 0..500 {
+            s.pop_ring(0, 1).poll(0, 1).ghost(on(0), Ghost::BitSet { task: 1 });
+            s.event(on(0), Event::Wake { task: 1, scheduled: true });
+            s.debt(on(0), pirn::sync::Debt::Push, 1).poll_end(0, 1, PollEnd::Woken).push_ring(0, 1);
+        }
+        s
+    };
+    announced(false).holds();
+    announced(true).breaks("L8", "without a visit to the injector");
 }
 
 #[test]
