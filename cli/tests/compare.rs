@@ -78,7 +78,7 @@ fn every_workload_runs_live_on_every_topology() {
             && document.ends_with("below\n")
             && document.contains("| workload | stealing |")
     );
-    assert!(folder.read("doc.svg").contains("balanced: requests a second"));
+    assert!(folder.read("doc.svg").contains("balanced: requests a second, for each worker"));
 }
 
 #[test]

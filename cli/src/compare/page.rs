@@ -91,7 +91,8 @@ const SHOWN: [usize; 3] = [16, 64, 256];
 
 /// The generated part of a document.
 fn markdown(cells: &[Cell], notes: &[String], picture: &str) -> String {
-    let mut text = format!("![rate and p99 over workers, for each workload and topology]({picture})\n\n");
+    let mut text =
+        format!("![rate of each worker and p99 over workers, for each workload and topology]({picture})\n\n");
     for note in notes {
         let _ = writeln!(text, "- {note}");
     }
