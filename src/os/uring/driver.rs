@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::{opcode, squeue, types};
@@ -49,6 +49,7 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
         watches_alarm: false,
         batch: config.batch.max(1),
         requests: VecDeque::new(),
+        closes: VecDeque::new(),
         events: Vec::new(),
         sockets: Vec::new(),
         stage: Stage::default(),
@@ -75,6 +76,8 @@ pub(super) struct UringReap {
     pub(super) batch: usize,
     /// Taken from the outbox and not carried out yet.
     pub(super) requests: VecDeque<Request>,
+    /// Descriptors that are closed by entries which the kernel may not have taken, each with its entry's number.
+    closes: VecDeque<(u64, RawFd)>,
     events: Vec<Event>,
     sockets: Vec<Option<Fd>>,
     pub(super) stage: Stage,
@@ -147,8 +150,27 @@ impl UringReap {
             }
         }
         // Behind the entries that name it, and with them.
-        let entry = opcode::Close::new(types::Fd(fd.into_raw_fd())).build().user_data(NOTHING);
+        let fd = fd.into_raw_fd();
+        let entry = opcode::Close::new(types::Fd(fd)).build().user_data(NOTHING);
         self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
+        self.closes.push_back((self.ring.pushed(), fd));
+    }
+
+    /// Forgets the closes that the kernel has taken.
+    fn note_closes(&mut self) {
+        if !self.closes.is_empty() {
+            let taken = self.ring.taken();
+            while self.closes.pop_front_if(|(number, _)| *number <= taken).is_some() {}
+        }
+    }
+
+    /// Closes what entries should have closed that a ring will not take any more.
+    fn close_here(&mut self) {
+        self.note_closes();
+        for (_, fd) in self.closes.drain(..) {
+            // SAFETY: `leave` gave the descriptor to an entry, and nobody carries that out.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
     }
 
     /// Collects what the kernel completed, until `out` has `full`.
@@ -273,6 +295,7 @@ impl UringReap {
         } else if self.ring.has_work() {
             self.ring.enter()?;
         }
+        self.note_closes();
         self.collect(full, out)?;
         if block {
             self.outbox.take(&mut self.requests, out, full - out.len(), false);
@@ -316,6 +339,7 @@ impl UringReap {
         let fresh = Ring::new().map_err(refused)?;
         let mut out = Vec::new();
         self.collect(usize::MAX, &mut out)?;
+        self.close_here();
         self.ring = fresh;
         (self.watches_event, self.watches_alarm) = (false, false);
         self.outbox.forget_watches();
@@ -335,6 +359,8 @@ impl UringReap {
 impl Drop for UringReap {
     fn drop(&mut self) {
         self.let_go();
+        // Nobody enters the ring any more.
+        self.close_here();
     }
 }
 

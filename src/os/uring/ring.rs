@@ -20,6 +20,7 @@ pub(super) struct Ring {
     // Dropped before the buffers, which the kernel may write to until then.
     io: IoUring,
     pub(super) buffers: Buffers,
+    pushed: u64,
 }
 
 /// A completion as the kernel gave it.
@@ -54,7 +55,7 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
-        let ring = Self { io, buffers: Buffers::new() };
+        let ring = Self { io, buffers: Buffers::new(), pushed: 0 };
         ring.buffers.register(&ring.io.submitter())?;
         Ok(ring)
     }
@@ -88,6 +89,17 @@ impl Ring {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.io.submission().push(entry) };
         pushed.expect("the caller has asked whether there is room");
+        self.pushed += 1;
+    }
+
+    /// How many entries were appended so far: the number of the last one.
+    pub(super) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many of them the kernel has taken.
+    pub(super) fn taken(&mut self) -> u64 {
+        self.pushed - self.io.submission().len() as u64
     }
 
     /// Whether an enter that does not wait would do anything.
