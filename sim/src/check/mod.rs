@@ -199,7 +199,7 @@ impl Checker {
             }
             Ghost::Group { group, first, workers, steals } => self.group(group, first, workers, steals),
             Ghost::Belongs { task, group } => self.belongs(task, group)?,
-            Ghost::Passed { task } => self.passed(thread, task)?,
+            Ghost::Passed { task } => self.passed(task)?,
             Ghost::BitSet { task } => self.bit_set(thread, task)?,
             Ghost::Settled { task, worker } => self.settled(thread, task, worker)?,
             Ghost::BitClear { task } => self.bit_clear(task)?,

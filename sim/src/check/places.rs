@@ -65,13 +65,10 @@ impl Checker {
     }
 
     /// Its worker leaves a task with long polls to a peer, to run next.
-    pub(super) fn passed(&mut self, thread: u32, task: u64) -> Checked {
+    pub(super) fn passed(&mut self, task: u64) -> Checked {
         if let Some(state) = self.task(task, "is left to a peer")? {
             state.flags |= PASSED;
         }
-        // Its place had its turn.
-        let worker = self.workers.seat_of(thread);
-        self.lifo_run_over(worker);
         Ok(())
     }
 
