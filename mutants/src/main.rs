@@ -66,6 +66,9 @@ struct Args {
     /// Add the results in these state files, of other shards, and write the table.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     merge: Vec<PathBuf>,
+    /// Measure nothing: write the table from what was measured.
+    #[arg(long)]
+    table: bool,
     /// Where the copy, its build and the state are [default: target/mutants].
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -123,6 +126,10 @@ fn run(args: &Args) -> Result<bool, String> {
     };
     let mut state = State::load(&work.join(file), hash, args.keep)?;
     args.merge.iter().try_for_each(|path| state.merge(path))?;
+    if args.table {
+        write(&root, &all, &state, &args.strategies)?;
+        return Ok(no_dead_control(&all, &state));
+    }
     let (k, n) = args.shard.unwrap_or((1, 1));
     let chosen = all.iter().filter(|mutant| wanted(mutant, &args.only));
     let chosen: Vec<&Mutant> = chosen.enumerate().filter(|(at, _)| at % n == k - 1).map(|(_, m)| m).collect();
@@ -145,13 +152,18 @@ fn run(args: &Args) -> Result<bool, String> {
     if args.shard.is_none() {
         write(&root, &all, &state, &args.strategies)?;
     }
+    Ok(no_dead_control(&all, &state))
+}
+
+/// False: a control was killed.
+fn no_dead_control(all: &[Mutant], state: &State) -> bool {
     let dead: Vec<&str> = all
         .iter()
         .filter(|mutant| mutant.is_control() && state.cells_of(mutant).any(|cell| cell.kill.is_some()))
         .map(|mutant| mutant.name.as_str())
         .collect();
     dead.iter().for_each(|name| eprintln!("{name} was killed: a false alarm, or it is not benign"));
-    Ok(dead.is_empty())
+    dead.is_empty()
 }
 
 /// What a run does with the mutants it chose.
@@ -200,8 +212,10 @@ impl Job<'_> {
             fs::copy(&built, &pirn).map_err(|error| format!("{}: {error}", pirn.display()))?;
         }
         for (at, (mutant, number)) in numbers.iter().enumerate() {
-            println!("[{}/{} together] {}", at + 1, numbers.len(), mutant.name);
-            self.cells(mutant, &pirn, *number, state)?;
+            if !self.missing(mutant, state).is_empty() {
+                println!("[{}/{} together] {}", at + 1, numbers.len(), mutant.name);
+                self.cells(mutant, &pirn, *number, state)?;
+            }
         }
         for suite in ["loom", "tests"] {
             let missing = |mutant: &Mutant, state: &State| self.suites(mutant, state).contains(&suite);

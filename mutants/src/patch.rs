@@ -14,7 +14,7 @@ pub(crate) struct Mutant {
     pub(crate) name: String,
     header: BTreeMap<String, String>,
     files: Vec<FileDiff>,
-    /// Tells an edited patch from the one that a result is of.
+    /// Tells an edited patch from the one that a result is of. Lines around the change don't count: they follow the code.
     pub(crate) hash: u64,
 }
 
@@ -109,7 +109,9 @@ impl Mutant {
         if files.iter().all(|file| file.hunks.is_empty()) {
             return Err(format!("{name}: there is no hunk in it"));
         }
-        Ok(Self { name: name.to_owned(), header, files, hash: hash(text.as_bytes()) })
+        let own = text.lines().filter(|line| !line.starts_with(' ') && !line.starts_with("@@"));
+        let own: String = own.flat_map(|line| [line, "\n"]).collect();
+        Ok(Self { name: name.to_owned(), header, files, hash: hash(own.as_bytes()) })
     }
 }
 
@@ -199,6 +201,10 @@ mod tests {
         assert_eq!(patch.files[0].apply("a\nb\nc\nd\n").unwrap(), "a\nb\nC\nd\n");
         assert_eq!(patch.files[0].apply("x\ny\nz\na\nb\nc\nd\ne\n").unwrap(), "x\ny\nz\na\nb\nC\nd\ne\n");
         assert!(patch.files[0].apply("a\nb\nd\n").unwrap_err().contains("does not apply"));
+        let moved = PATCH.replace("-2,3 +2,3", "-9,3 +9,3").replace("\n d\n", "\n e\n");
+        assert_eq!(Mutant::parse("01-x", &moved).unwrap().hash, patch.hash);
+        let other = PATCH.replace("+C", "+E");
+        assert_ne!(Mutant::parse("01-x", &other).unwrap().hash, patch.hash);
         assert_eq!((patch.number(), patch.get("expect"), patch.is_control()), ("01", "L1", false));
         let row = |name| Mutant::parse(name, PATCH).unwrap().row();
         assert_eq!((row("06b-x"), row("u06-x"), row("control-x")), (Some(6), None, None));
