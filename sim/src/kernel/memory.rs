@@ -1,8 +1,12 @@
 //! Memory that a ring shares with its user: mmap of a ring's descriptor, and munmap of what that gave.
 //!
 //! Regions are kept from run to run, because rings are made and closed thousands of times a second.
+//!
+//! A runtime's handle may outlive its world, and unmaps its ring where there is no world to ask. So the regions of all worlds are
+//! listed, and what is in the list is never unmapped for real: it is memory of the heap.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Kind;
 use super::calls::{answer, fail, listed, on, real};
@@ -15,7 +19,39 @@ pub(crate) struct Region {
     used: bool,
 }
 
+/// The addresses of all regions of the process; 0: a free place. Without locks and memory of its own, for `munmap` may be called in the midst
+/// of anything. More regions than places are not listed.
+static LISTED: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
+
+/// Puts `new` into the first place that has `old`. Relaxed: who asks for an address has it from whoever listed it.
+fn relist(old: usize, new: usize) {
+    let _ = LISTED
+        .iter()
+        .any(|place| place.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok());
+}
+
+fn is_listed(address: usize) -> bool {
+    address != 0 && LISTED.iter().any(|place| place.load(Ordering::Relaxed) == address)
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.used {
+            // Somebody outside still has the ring.
+            std::mem::forget(std::mem::take(&mut self.words));
+        } else {
+            relist(self.address(), 0);
+        }
+    }
+}
+
 impl Region {
+    fn new(words: usize) -> Self {
+        let region = Self { words: vec![0; words].into(), used: true };
+        relist(0, region.address());
+        region
+    }
+
     /// Nobody uses it any more.
     pub(super) fn free(&mut self) {
         self.used = false;
@@ -35,7 +71,7 @@ pub(super) fn take(regions: &mut Vec<Region>, bytes: usize) -> usize {
         region.words.fill(0);
         return region.address();
     }
-    regions.push(Region { words: vec![0; words].into(), used: true });
+    regions.push(Region::new(words));
     regions.last().map_or(0, Region::address)
 }
 
@@ -86,6 +122,9 @@ unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
         // It stays until its ring closes.
         return answer(executor, Ok(0)) as c_int;
     }
+    if is_listed(address as usize) {
+        return 0;
+    }
     // SAFETY: the caller's duty.
     unsafe { real(libc::SYS_munmap, [address as usize, length, 0, 0, 0, 0]) as c_int }
 }
@@ -103,6 +142,9 @@ unsafe extern "C" fn madvise(address: *mut c_void, length: usize, advice: c_int)
     {
         return 0;
     }
+    if is_listed(address as usize) {
+        return 0;
+    }
     // SAFETY: the caller's duty.
     unsafe { real(libc::SYS_madvise, [address as usize, length, advice as usize, 0, 0, 0]) as c_int }
 }
@@ -110,4 +152,23 @@ unsafe extern "C" fn madvise(address: *mut c_void, length: usize, advice: c_int)
 /// The symbols of this file.
 pub(super) fn symbols() -> impl Iterator<Item = (&'static CStr, usize)> {
     listed![mmap munmap madvise].into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_that_outlives_its_world_unmaps_nothing() {
+        let mut regions = Vec::new();
+        let kept = take(&mut regions, 4096);
+        let given_back = take(&mut regions, 8192);
+        give_back(&mut regions, given_back);
+        drop(regions);
+        assert!(is_listed(kept) && !is_listed(given_back));
+        // SAFETY: nobody uses the memory; the call is to leave it alone.
+        assert_eq!(unsafe { munmap(kept as *mut c_void, 4096) }, 0);
+        // SAFETY: it is leaked memory of this test's, 4,096 bytes.
+        unsafe { std::slice::from_raw_parts_mut(kept as *mut u8, 4096) }.fill(7);
+    }
 }
