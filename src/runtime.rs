@@ -125,7 +125,7 @@ impl Builder {
     /// I/O calls that may succeed at once in one poll before the task must yield, at least 1; calls that find nothing cost
     /// nothing. Default: 128.
     pub fn budget(mut self, calls: u32) -> Self {
-        self.config.budget = calls.max(1);
+        self.config.budget = calls;
         self
     }
 
