@@ -28,8 +28,8 @@ const WAKE: u64 = u64::MAX;
 const ALARM: u64 = u64::MAX - 1;
 /// Entries that one request makes at most.
 const ENTRIES: usize = 5;
-/// Enters at most that a driver makes when it goes: enough for several queues full of completions, and no end is waited for.
-const LAST_ENTERS: usize = 32;
+/// Enters at most that a driver makes to empty its queue in one go: enough for several queues full of completions, and no end is waited for.
+const MOST_ENTERS: usize = 32;
 /// A registration's key has 60 bits; above it stands which of its requests it is.
 const KIND: u32 = 60;
 
@@ -297,9 +297,27 @@ impl UringReap {
         }
         self.note_closes();
         self.collect(full, out)?;
+        self.bring_in()?;
         if block {
             self.outbox.take(&mut self.requests, out, full - out.len(), false);
             self.files.look(full - out.len(), out)?;
+        }
+        Ok(())
+    }
+
+    /// Brings in what the kernel had no room for: only this thread may, and a peer that takes over while some is left could serve
+    /// nobody in order. What comes is for the next looks.
+    fn bring_in(&mut self) -> io::Result<()> {
+        for _ in 0..MOST_ENTERS {
+            if !self.ring.has_overflowed() {
+                break;
+            }
+            let mut rest = Vec::new();
+            self.collect(usize::MAX, &mut rest)?;
+            self.ring.enter()?;
+            self.note_closes();
+            self.collect(usize::MAX, &mut rest)?;
+            self.outbox.stage_all(rest.into_iter());
         }
         Ok(())
     }
@@ -369,7 +387,7 @@ impl UringReap {
     /// along, those too that the queue had no room for. A second time it finds nothing.
     fn let_go(&mut self) {
         let may_enter = self.owner == Some(thread::thread_id());
-        for _ in 0..LAST_ENTERS {
+        for _ in 0..MOST_ENTERS {
             let mut out = Vec::new();
             self.outbox.take(&mut self.requests, &mut out, usize::MAX, false);
             let carried = may_enter && self.carry_out().is_ok();
