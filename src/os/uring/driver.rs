@@ -139,7 +139,9 @@ impl UringReap {
     }
 
     fn end(&mut self, key: u64, want: Want) {
-        let entry = opcode::AsyncCancel::new(data(want, key)).build().user_data(NOTHING);
+        // All of them: a request that is left behind would keep the file open.
+        let which = types::CancelBuilder::user_data(data(want, key)).all();
+        let entry = opcode::AsyncCancel2::new(which).build().user_data(NOTHING);
         self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
     }
 
