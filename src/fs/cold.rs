@@ -5,7 +5,7 @@ use std::io::{self, IoSliceMut};
 use super::file::{CHUNK, File, far, scatter};
 use crate::io::{step_aside, take_budget};
 use crate::os::file::AT_ONCE;
-use crate::os::{Completion, Token, Yielded};
+use crate::os::{Completion, Token, Yielded, total};
 
 /// Bytes that one request to bring a range into memory is about: the medium works on all of them while nobody is interrupted.
 const LOAD: u64 = 4 << 20;
@@ -57,7 +57,7 @@ impl<'a, 'b> Slices<'a, 'b> {
 
 impl Room for Slices<'_, '_> {
     fn left(&self) -> usize {
-        self.0.iter().map(|slice| slice.len()).sum()
+        total(self.0)
     }
 
     fn lend<R>(&mut self, _: usize, f: impl FnOnce(&mut [IoSliceMut<'_>]) -> R) -> R {

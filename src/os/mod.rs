@@ -4,7 +4,7 @@
 //!
 //! # Laws of a driver
 //! 1. Every submitted op resolves exactly once, with the kernel's result.
-//! 2. Buffer, descriptor and address of an op belong to the op until its terminal completion, whatever happens to the future.
+//! 2. Buffer, descriptor and address of an op belong to the op until its terminal completion, whatever happens to the future. A wait for readiness alone may be lent its descriptor ([`Submit::wait`]).
 //! 3. A cancelled op resolves too: with `ECANCELED`, or with its result if that came first. What it delivers all the same is in its completion, for the adopter to close or keep.
 //! 4. A token's generation is checked before dispatch.
 //! 5. A cancel names the op's own driver; an op's home never changes.

@@ -17,7 +17,7 @@ use crate::os::{
 };
 use crate::sync::Mutex;
 
-/// A socket. Closed when the last reference goes; a waiting op holds one.
+/// A socket. Closed when the last reference goes; a waiting op holds one, a wait that was lent the socket ends with it.
 pub(in crate::os) struct Socket {
     /// None only while it is dropped.
     fd: Option<OwnedFd>,
