@@ -11,6 +11,7 @@ use crate::child::{self, Figures, Server};
 use crate::peer::{Name, Peer};
 use crate::spawn::work;
 use crate::table::{Samples, Table, Target, interleave};
+use crate::urgent::urgent;
 use crate::with_peer;
 
 const CONNECTIONS: usize = 64;
@@ -38,26 +39,6 @@ pub(crate) fn serve(peer: Name, workers: usize, busy: bool) {
         });
     }
     with_peer!(peer, serve_on(workers, busy));
-}
-
-/// Has the calling thread preempt the server's hog when it wakes up, as far as the kernel lets it (Linux 6.12: a shorter
-/// slice). There are as many CPUs as server threads, so else it is the load generator that waits for the hog's CPU, by a tick at most.
-fn urgent() {
-    /// The head of struct sched_attr.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Attr {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        rest: [u64; 2],
-    }
-    let attr = Attr { size: size_of::<Attr>() as u32, runtime: 100_000, ..Attr::default() };
-    // SAFETY: `attr` is valid for reading, and says how long it is. A kernel that refuses changes nothing.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
 }
 
 /// Receives on all connections until `until`; latencies from the moment of sending.

@@ -30,6 +30,7 @@ mod soak;
 mod spawn;
 mod table;
 mod timers;
+mod urgent;
 
 /// Pirn beside its peers, interleaved, on this machine.
 #[derive(Parser)]

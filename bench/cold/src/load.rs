@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::disk::{COLDS, HOT, HOT_FILE, cold, evict, is_cold, prepare};
+use crate::urgent::urgent;
 use crate::{ANSWER, Request};
 
 /// Connections for hot requests.
@@ -72,27 +73,11 @@ impl Drop for Server {
     }
 }
 
-/// Has the calling thread run soon when it wakes up, as far as the kernel lets it (Linux 6.12: a shorter slice): there are as many CPUs as threads
-/// of the server, and what is measured is the server's delay.
-fn urgent() {
-    /// The head of struct sched_attr.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Attr {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        rest: [u64; 2],
-    }
-    let attr = Attr { size: size_of::<Attr>() as u32, runtime: 100_000, ..Attr::default() };
-    // SAFETY: `attr` is valid for reading and says how long it is; the slack of this thread's timers is a number.
-    unsafe {
-        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0);
-        libc::prctl(libc::PR_SET_TIMERSLACK, 1_000_u64);
-    }
+/// Has the calling thread run soon when it wakes up: what is measured is the server's delay.
+fn soon() {
+    urgent();
+    // SAFETY: the slack of this thread's timers is a number.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000_u64) };
 }
 
 /// Throws the files out of memory whose numbers come, and hands those on that are.
@@ -121,7 +106,7 @@ fn receive(
     sent: &Receiver<(usize, Instant)>,
     dirty: &Sender<usize>,
 ) -> Result<Answers, String> {
-    urgent();
+    soon();
     let histogram = || Histogram::<u64>::new(3).expect("three figures are valid");
     let mut answers = Answers { hot: histogram(), cold: histogram() };
     let mut polled: Vec<libc::pollfd> = streams
@@ -180,7 +165,7 @@ fn send(
     told: &Sender<(usize, Instant)>,
     clean: &Receiver<usize>,
 ) -> Result<u64, String> {
-    urgent();
+    soon();
     let period = Duration::from_secs(1) / plan.rate;
     let (start, mut count, mut skipped, mut hots) = (Instant::now(), 0_u32, 0, 0_usize);
     let until = start + Duration::from_secs_f64(plan.seconds);

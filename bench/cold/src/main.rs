@@ -8,6 +8,8 @@ mod cores;
 mod disk;
 mod load;
 mod pools;
+#[path = "../../src/urgent.rs"]
+mod urgent;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
