@@ -36,8 +36,9 @@ fn bugs_of_the_past_do_not_come_back() {
 fn a_trace_of_a_bug_says_what_it_was() {
     for trace in traces() {
         let json = std::fs::read_to_string(&trace).unwrap();
-        let failed =
-            ["violation", "deadlock"].iter().any(|what| json.contains(&format!("\"verdict\": \"{what}\"")));
+        let failed = ["violation", "deadlock", "panic"]
+            .iter()
+            .any(|what| json.contains(&format!("\"verdict\": \"{what}\"")));
         assert!(failed, "{} records no failure", trace.display());
     }
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use pirn::os::{Completion, DriverConfig, DriverParts, FileOp, Op, Os, Reap, Submit, Submitted, Token, Wait};
+use pirn::os::{
+    Completion, DriverConfig, DriverParts, Fd, FileOp, Interest, Op, Os, Reap, Submit, Submitted, Token, Wait,
+};
 use pirn::time::Instant;
 
 use super::{BASE, Kind};
@@ -17,7 +19,7 @@ use crate::world::World;
 pub(crate) struct InFlight {
     pub(crate) token: Token,
     pub(crate) send: bool,
-    /// Its driver may let go of its descriptor: it is being submitted or has been cancelled.
+    /// Its descriptor may go: it is being submitted, has been cancelled, or was lent the descriptor.
     lets_go: bool,
     fd: i32,
     /// Which side of the descriptor it waits for.
@@ -50,7 +52,6 @@ struct Door {
 }
 
 fn in_flight(token: Token, op: &Op) -> InFlight {
-    use pirn::os::Interest;
     let (fd, reads) = match op {
         Op::Accept { fd }
         | Op::Recv { fd, .. }
@@ -67,33 +68,21 @@ fn in_flight(token: Token, op: &Op) -> InFlight {
 
 impl Submit for Door {
     fn submit(&mut self, token: Token, op: Op) -> Submitted {
-        let executor = self.handle.here("Submit::submit");
-        executor.os_point();
-        let (world, number) = (executor.world(), self.handle.number);
-        if world.refuses_for_now(number) {
+        if !self.admits(token) {
             return Submitted::Full(op);
         }
-        world.check_submit(number, token);
-        executor.settle();
-        if world.driver(number).has_in_flight(token) {
-            let message =
-                format!("token {:#x} was submitted while an op with it was in flight", token.bits());
-            world.violates("S17", number, message);
-            executor.stop();
+        match op {
+            Op::File(op) => self.submit_file(token, op),
+            op => self.goes_in(in_flight(token, &op), false, |inner| inner.submit(token, op)),
         }
-        let op = match op {
-            Op::File(op) => return self.submit_file(token, op),
-            op => op,
-        };
-        world.driver(number).in_flight.push(in_flight(token, &op));
-        let submitted = self.inner.submit(token, op);
-        let ops = &mut executor.world().driver(number).in_flight;
-        if matches!(submitted, Submitted::Pending) {
-            ops.iter_mut().filter(|op| op.token == token).for_each(|op| op.lets_go = false);
-        } else {
-            ops.retain(|op| op.token != token);
+    }
+
+    fn wait(&mut self, token: Token, fd: &Fd, interest: Interest) -> Submitted {
+        let op = Op::Ready { fd: Arc::clone(fd), interest };
+        if !self.admits(token) {
+            return Submitted::Full(op);
         }
-        submitted
+        self.goes_in(in_flight(token, &op), true, |inner| inner.wait(token, fd, interest))
     }
 
     fn cancel(&mut self, token: Token) {
@@ -116,6 +105,45 @@ impl Submit for Door {
 }
 
 impl Door {
+    /// Whether an op may go in now. One whose token is in use ends the run.
+    fn admits(&self, token: Token) -> bool {
+        let executor = self.handle.here("Submit::submit");
+        executor.os_point();
+        let (world, number) = (executor.world(), self.handle.number);
+        if world.refuses_for_now(number) {
+            return false;
+        }
+        world.check_submit(number, token);
+        executor.settle();
+        if world.driver(number).has_in_flight(token) {
+            let message =
+                format!("token {:#x} was submitted while an op with it was in flight", token.bits());
+            world.violates("S17", number, message);
+            executor.stop();
+        }
+        true
+    }
+
+    /// `lent`: its descriptor is its owner's, and may go at any time.
+    fn goes_in(
+        &mut self,
+        op: InFlight,
+        lent: bool,
+        go: impl FnOnce(&mut dyn Submit) -> Submitted,
+    ) -> Submitted {
+        let (token, number) = (op.token, self.handle.number);
+        let executor = self.handle.here("Submit::submit");
+        executor.world().driver(number).in_flight.push(op);
+        let submitted = go(self.inner.as_mut());
+        let ops = &mut executor.world().driver(number).in_flight;
+        if matches!(submitted, Submitted::Pending) {
+            ops.iter_mut().filter(|op| op.token == token).for_each(|op| op.lets_go = lent);
+        } else {
+            ops.retain(|op| op.token != token);
+        }
+        submitted
+    }
+
     fn submit_file(&mut self, token: Token, op: FileOp) -> Submitted {
         let executor = self.handle.here("Submit::submit");
         executor.world().charge_call();

@@ -79,14 +79,9 @@ impl Registry {
         entries.filter_map(key).collect()
     }
 
-    /// All that live.
-    pub(in crate::os) fn all(&self) -> Vec<Fd> {
-        self.entries.iter().filter_map(|entry| entry.socket.as_ref()?.upgrade()).collect()
-    }
-
-    /// No registration from now on. Returns who was registered.
+    /// No registration from now on. Returns who was registered and lives.
     pub(in crate::os) fn close(&mut self) -> Vec<Fd> {
         self.closed = true;
-        self.all()
+        self.entries.iter().filter_map(|entry| entry.socket.as_ref()?.upgrade()).collect()
     }
 }

@@ -123,6 +123,14 @@ impl Direction {
 }
 
 impl Want {
+    /// The side that wants it.
+    pub(in crate::os) fn direction(self) -> Direction {
+        match self {
+            Self::Writable => Direction::Write,
+            Self::Bytes | Self::Connections | Self::Readable => Direction::Read,
+        }
+    }
+
     /// What a wait for readiness waits for.
     fn ready(interest: Interest, kind: Kind) -> Self {
         match interest {

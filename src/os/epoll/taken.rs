@@ -52,10 +52,35 @@ impl Socket {
         stage: &mut Stage,
         out: &mut Vec<Completion>,
     ) {
+        let fail = |side: &mut Side| {
+            if let Some(errno) = error {
+                side.more_ahead().fail(errno);
+            }
+        };
+        self.end(direction, fail, stage, out);
+    }
+
+    /// The same, because the home goes on with another ring. `forget` drops what the home was asked to do for this side and has not done:
+    /// under the side's lock, so that who asks anew asks behind it and is not heard twice.
+    pub(in crate::os) fn moved(
+        &self,
+        direction: Direction,
+        forget: impl FnOnce(),
+        stage: &mut Stage,
+        out: &mut Vec<Completion>,
+    ) {
+        self.end(direction, |_| forget(), stage, out);
+    }
+
+    fn end(
+        &self,
+        direction: Direction,
+        before: impl FnOnce(&mut Side),
+        stage: &mut Stage,
+        out: &mut Vec<Completion>,
+    ) {
         let mut side = self.side(direction).lock();
-        if let Some(errno) = error {
-            side.more_ahead().fail(errno);
-        }
+        before(&mut side);
         side.disarmed();
         side.play_all(self.kernel(), &mut stage.scratch, out, &mut stage.spent);
         if let Some(first) = side.first() {

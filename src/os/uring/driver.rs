@@ -362,13 +362,16 @@ impl UringReap {
         self.close_here();
         self.ring = fresh;
         (self.watches_event, self.watches_alarm) = (false, false);
-        self.outbox.forget_watches();
+        self.outbox.forget(|_, _| true);
         self.requests.retain(|request| matches!(request, Request::Leave { .. }));
-        let sockets = self.outbox.registry().lock().all();
-        for fd in sockets {
-            if let Ok(socket) = Socket::of(&fd) {
-                socket.ended(Direction::Read, None, &mut self.stage, &mut out);
-                socket.ended(Direction::Write, None, &mut self.stage, &mut out);
+        let sockets = self.outbox.registry().lock().keys();
+        for (key, fd) in sockets {
+            let Some(fd) = fd.upgrade() else { continue };
+            let Ok(socket) = Socket::of(&fd) else { continue };
+            for direction in [Direction::Read, Direction::Write] {
+                // A thread may have had it watched since: a socket that is asked for twice loses the order of its bytes.
+                let forget = || self.outbox.forget(|of, want| of == key && want.direction() == direction);
+                socket.moved(direction, forget, &mut self.stage, &mut out);
             }
         }
         self.outbox.stage_all(out.into_iter());

@@ -101,9 +101,13 @@ impl Outbox {
         staged.blocking
     }
 
-    /// Drops requests to watch: the ring they were for is gone, and its sockets ask again.
-    pub(super) fn forget_watches(&self) {
-        self.staged.lock().requests.retain(|request| matches!(request, Request::Leave { .. }));
+    /// Drops requests to watch and to pause of which `which` says so by their key and what they are about: the ring they were for is
+    /// gone, and its sockets ask again.
+    pub(super) fn forget(&self, which: impl Fn(u64, Want) -> bool) {
+        self.staged.lock().requests.retain(|request| match request {
+            Request::Watch { key, want, .. } | Request::Pause { key, want } => !which(*key, *want),
+            Request::Leave { .. } => true,
+        });
     }
 
     /// The driver is gone. Returns who was registered.
