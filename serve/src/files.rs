@@ -116,7 +116,14 @@ impl Files {
         } else if asked.slash {
             return Ok(status(StatusCode::NOT_FOUND));
         }
-        self.send(&path, found, headers, head).await
+        match self.send(&path, found, headers, head).await {
+            Err(error) if error.get_ref().is_some_and(|error| error.is::<BodyError>()) => {
+                // It became shorter between the look at it and its read: once more, as it is now.
+                let found = self.get(&path).await?;
+                self.send(&path, found, headers, head).await
+            }
+            answer => answer,
+        }
     }
 
     /// What is under a name, if it is a file or folder. A pipe or device is opened (without waiting for anybody), but nothing is read.
@@ -200,7 +207,6 @@ impl Files {
             *response.body_mut() = match Body::file(found.file, from, count).await {
                 Ok(body) => body,
                 Err(BodyError::Read(error)) => return Err(error),
-                // It changed between the look at it and the read.
                 Err(error @ BodyError::Shorter { .. }) => return Err(io::Error::other(error)),
             };
         }

@@ -151,3 +151,27 @@ fn in_spite_of_crashes() {
     };
     explored(&site("default").host("power", power), 200);
 }
+
+/// A file that is replaced in place, shorter, between the look at it and its read is answered as it is then.
+#[test]
+fn a_file_that_became_shorter_is_looked_at_again() {
+    let program = async || -> io::Result<()> {
+        pirn::fs::create_dir_all("/site").await?;
+        put("/site/file", &content(1000)).await?;
+        let files = Files::open("/site").await?;
+        let shortening = pirn::spawn(async {
+            let file = pirn::fs::OpenOptions::new().write(true).open("/site/file").await?;
+            file.set_len(10).await
+        });
+        for _ in 0..3 {
+            let response = files.respond(&Request::get("/file").body(()).expect("a request")).await;
+            let length = hyper::body::Body::size_hint(response.body()).exact();
+            assert_eq!(response.status(), 200);
+            assert!(matches!(length, Some(10 | 1000)), "{length:?}");
+            assert_eq!(response.headers()["content-length"], length.expect("a length").to_string().as_str());
+        }
+        shortening.await.expect("no panic")
+    };
+    let system = Simulation::new("shorter").workers(1..=3).host("server", program);
+    explored(&system, 200);
+}
