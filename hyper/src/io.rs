@@ -18,7 +18,7 @@ const ROOM: usize = 64 << 10;
 
 thread_local! {
     /// Initialised memory for reads. Taken out while one is under way: a stream may read through another [`PirnIo`].
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Option<Box<[u8; ROOM]>>> = const { Cell::new(None) };
 }
 
 /// A stream of futures-io (Pirn's streams, halves and pipes, or a futures-rustls stream over one) under the traits of hyper
@@ -67,6 +67,11 @@ impl<S: Unpin> PirnIo<S> {
     }
 }
 
+#[cold]
+fn fresh() -> Box<[u8; ROOM]> {
+    vec![0; ROOM].into_boxed_slice().try_into().expect("it was made with that length")
+}
+
 impl<S: AsyncRead + Unpin> PirnIo<S> {
     /// Reads at most `room` bytes and gives them to `put`.
     fn poll_read_into(
@@ -76,17 +81,15 @@ impl<S: AsyncRead + Unpin> PirnIo<S> {
         put: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
         // A thread that ends has none any more.
-        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-        if scratch.is_empty() {
-            scratch = vec![0; ROOM];
-        }
+        let scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let mut scratch = scratch.unwrap_or_else(fresh);
         let room = room.min(ROOM);
         let read = self.stream().poll_read(context, &mut scratch[..room]);
         if let Poll::Ready(Ok(count)) = read {
             assert!(count <= room, "the stream says it read {count} bytes into {room}");
             put(&scratch[..count]);
         }
-        let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+        let _ = SCRATCH.try_with(|kept| kept.set(Some(scratch)));
         read.map_ok(|_| ())
     }
 }

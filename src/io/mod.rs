@@ -16,8 +16,8 @@ pub(crate) use self::buffers::{Buffers, Size, give_back};
 pub(crate) use self::context::context;
 pub(crate) use self::ops::{Awaits, Detached, Ops, Polled, Renewed};
 pub(crate) use self::port::{
-    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, poll_budget, spend_budget, step_aside,
-    take_budget,
+    InFlight, Port, Staged, Started, Turn, Wakers, current, locked, own_poll, poll_budget, spend_budget,
+    step_aside, take_budget,
 };
 
 mod buffers;

@@ -66,6 +66,11 @@ pub(crate) fn poll_budget(context: &mut Context<'_>) -> Poll<()> {
     crate::sched::poll_budget(context)
 }
 
+/// The name of the poll that runs here, if the waker is its task's own; else 0.
+pub(crate) fn own_poll(waker: &Waker) -> u64 {
+    crate::sched::own_poll(waker)
+}
+
 /// It had one.
 pub(crate) fn spend_budget() {
     crate::sched::spend_budget();
@@ -125,10 +130,7 @@ impl<'a> Wakers<'a> {
     /// Whether the task may do one more thing inline in this poll. If not, the step answers `Pending`, and the task
     /// is woken again. Polls that find nothing cost nothing, so that a task may wait for many things.
     pub(crate) fn spend(&mut self) -> bool {
-        let left = poll_budget(&mut Context::from_waker(Waker::noop())).is_ready();
-        if left {
-            spend_budget();
-        }
+        let left = crate::sched::spend_if_left();
         self.starved |= !left;
         left
     }

@@ -3,13 +3,14 @@
 //! The wait moves nothing, so a stream holds no received bytes and a future that goes away loses none. What the
 //! bytes wait in is the backend's: the kernel's queue, or what a ring received ahead.
 
+use core::ops::ControlFlow;
 use std::io::{self, IoSliceMut};
 use std::task::{Context, Poll, ready};
 
 use super::receive::Received;
-use crate::io::{InFlight, Port, Size, give_back, locked, poll_budget, spend_budget};
+use crate::io::{InFlight, Port, Size, give_back, locked, own_poll, poll_budget, spend_budget};
 use crate::os::{Fd, Interest, Os, total};
-use crate::sync::{AtomicBool, Hint, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Hint, Mutex, Ordering};
 
 /// The state of the direction.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct ReadSide {
     drained: AtomicBool,
     /// The size of the next receive's buffer.
     size: Hint,
+    /// The poll that was told to wait last; 0: none, or it was asked about.
+    waits: AtomicU64,
     /// The wait in flight, or the last one.
     wait: Mutex<Option<InFlight>>,
 }
@@ -95,6 +98,14 @@ impl ReadSide {
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }
+        let poll = own_poll(context.waker());
+        // A server asks again after each of its answers. What was registered in this very poll stands: only another's registration ends
+        // it, and that one writes its own name. Once only, so that who asks in a loop gets through.
+        // Relaxed: if the name is this poll's, this thread wrote it.
+        if poll != 0 && self.waits.load(Ordering::Relaxed) == poll {
+            self.waits.store(0, Ordering::Relaxed);
+            return Poll::Pending;
+        }
         // Relaxed: a guess.
         let mut drained = self.drained.load(Ordering::Relaxed);
         if drained {
@@ -113,7 +124,12 @@ impl ReadSide {
             }
             drained = false;
             ready!(locked(&self.wait, context.waker(), |wait, wakers| {
-                port.wait_ready(wait, fd, Interest::Read, wakers)
+                let step = port.wait_ready(wait, fd, Interest::Read, wakers);
+                if matches!(step, ControlFlow::Break(Poll::Pending)) {
+                    // Under the lock: it names who was registered last.
+                    self.waits.store(poll, Ordering::Relaxed);
+                }
+                step
             }))?;
         }
     }

@@ -10,7 +10,7 @@ use libc::{c_int, sockaddr, socklen_t};
 pub(super) use self::address::RawAddress;
 pub(super) use self::datagram::{recv_batch, send_batch};
 pub(super) use self::options::{option, set_option};
-use super::{Address, Interest, SocketKind};
+use super::{Address, Interest, SocketKind, total};
 
 mod address;
 mod datagram;
@@ -249,9 +249,16 @@ pub(super) fn send(fd: RawFd, from: &[u8]) -> io::Result<Option<usize>> {
     transfer(|| unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL) })
 }
 
+/// Slices that are no longer than this together are sent as one: the copy costs less than a list of slices costs the kernel (a head of 120
+/// bytes and a body of 1 KiB: 75 of 1,700 ns).
+const FEW: usize = 2 << 10;
+
 pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     if let [only] = from {
         return send(fd, only);
+    }
+    if total(from) <= FEW {
+        return send_copied(fd, from);
     }
     // SAFETY: as in `recv_slices`.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -259,6 +266,17 @@ pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<
     message.msg_iovlen = from.len().min(SLICES) as _;
     // SAFETY: `IoSlice` has the layout of `iovec`, each describes readable memory, and sendmsg writes to none of it.
     transfer(|| unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
+}
+
+fn send_copied(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    let mut all = [MaybeUninit::<u8>::uninit(); FEW];
+    let mut at = 0;
+    for slice in from {
+        all[at..at + slice.len()].write_copy_of_slice(slice);
+        at += slice.len();
+    }
+    // SAFETY: the loop has written all bytes before `at`.
+    send(fd, unsafe { all[..at].assume_init_ref() })
 }
 
 /// Reads from a stream that is no socket.

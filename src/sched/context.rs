@@ -1,7 +1,7 @@
 //! Who the current thread is: the one thread-local of the core, a pointer to a `Context` on its stack.
 
-use core::cell::Cell;
-use core::task::{Context as TaskContext, Poll};
+use core::cell::{Cell, OnceCell};
+use core::task::{Context as TaskContext, Poll, Waker};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -22,10 +22,21 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// Inline I/O successes left in this poll.
     pub(crate) budget: Cell<u32>,
+    /// The name of the latest poll.
+    poll: Cell<u64>,
+    /// The runtime, behind a count that other threads seldom touch.
+    near: OnceCell<Near>,
     /// The coroutine whose stack the thread is on; null: none, or one that must not be suspended now.
     #[cfg(feature = "coro")]
     fiber: Cell<*const crate::coro::Fiber>,
 }
+
+/// Names of polls that a context takes at a time.
+const NAMES: u64 = 1 << 20;
+
+/// A runtime behind a count of one thread's own: who holds the runtime for a short while, and often, shares no cache line with the other
+/// workers for it.
+pub(crate) type Near = Arc<Arc<Shared>>;
 
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, seat: Option<u32>) -> Self {
@@ -36,9 +47,22 @@ impl Context {
             in_poll: Cell::new(false),
             task: Cell::new(core::ptr::null()),
             budget,
+            poll: Cell::new(NAMES - 1),
+            near: OnceCell::new(),
             #[cfg(feature = "coro")]
             fiber: Cell::new(core::ptr::null()),
         }
+    }
+
+    /// A poll begins here, with a name that no other poll in the process has, before or after.
+    pub(crate) fn name_poll(&self) {
+        let next = self.poll.get() + 1;
+        self.poll.set(if next.is_multiple_of(NAMES) { sync::unique(NAMES) } else { next });
+    }
+
+    /// The runtime, to be kept.
+    pub(crate) fn near(&self) -> Near {
+        Arc::clone(self.near.get_or_init(|| Arc::new(Arc::clone(&self.shared))))
     }
 
     /// Runs `f` with this as the thread's context.
@@ -135,6 +159,24 @@ pub(crate) fn poll_budget(cx: &mut TaskContext<'_>) -> Poll<()> {
     }
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+/// The name of the poll that runs here, if the waker is the running task's own; else 0. No other poll has it, before or after.
+pub(crate) fn own_poll(waker: &Waker) -> u64 {
+    with_context(|context| match context {
+        Some(context) if crate::task::is_own(waker, context.task.get()) => context.poll.get(),
+        _ => 0,
+    })
+}
+
+/// Both at once: whether the current poll may have one more inline success, which it then has had.
+pub(crate) fn spend_if_left() -> bool {
+    with_context(|context| {
+        let Some(context) = context else { return true };
+        let left = context.budget.get();
+        context.budget.set(left.saturating_sub(1));
+        left > 0
+    })
 }
 
 /// The current poll has had an inline success.

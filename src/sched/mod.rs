@@ -25,7 +25,8 @@
 pub(crate) use self::commit::poll_commit;
 pub(crate) use self::config::{Config, GroupConfig};
 pub(crate) use self::context::{
-    emit, enter_handle, poll_budget, port, spend_budget, with_buffers, with_context, with_pool,
+    Near, emit, enter_handle, own_poll, poll_budget, port, spend_budget, spend_if_left, with_buffers,
+    with_context, with_pool,
 };
 #[cfg(feature = "coro")]
 pub(crate) use self::context::{fiber, refill_budget, swap_fiber, unsuspended, with_stacks};

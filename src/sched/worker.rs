@@ -288,6 +288,7 @@ impl<'a> Worker<'a> {
         self.seat.pulse.beat.add(1);
         self.seat.pulse.stats.polls.add(1);
         self.cx.budget.set(self.shared.config.budget);
+        self.cx.name_poll();
         self.cx.in_poll.set(true);
         let result = f();
         self.cx.in_poll.set(false);

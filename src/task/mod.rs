@@ -25,7 +25,7 @@ pub(crate) use self::owned::Owned;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::raw::{Header, Kind, Polled, Task, wake_contained};
 pub use self::set::JoinSet;
-pub(crate) use self::waker::clone_own;
+pub(crate) use self::waker::{clone_own, is_own};
 
 mod error;
 mod join;

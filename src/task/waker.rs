@@ -23,6 +23,12 @@ pub(crate) fn clone_own(waker: &Waker) -> Option<Waker> {
     core::ptr::eq(waker.vtable(), &VTABLE).then(|| waker.clone())
 }
 
+/// Whether a waker is that of the task.
+#[inline]
+pub(crate) fn is_own(waker: &Waker, task: *const Header) -> bool {
+    core::ptr::eq(waker.vtable(), &VTABLE) && core::ptr::eq(waker.data(), task.cast())
+}
+
 fn header(data: *const ()) -> NonNull<Header> {
     // SAFETY: only `of` and `clone` make these wakers, from a NonNull.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }

@@ -3,11 +3,10 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Instant;
-use crate::sched::{self, Armed, Shared};
+use crate::sched::{self, Armed, Near};
 
 const ENDED: &str = "a sleep cannot end: its runtime was shut down, and nobody runs its timers any more";
 
@@ -41,7 +40,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     deadline: Instant,
-    armed: Option<(Arc<Shared>, Armed)>,
+    armed: Option<(Near, Armed)>,
     /// The deadline it is armed for: the one of now, or an earlier one.
     armed_for: Instant,
 }
@@ -100,21 +99,23 @@ impl Future for Sleep {
             }
             // It was put off: armed anew, here.
         }
-        let shared = sched::with_context(|context| context.map(|context| context.shared.clone()))
-            .expect("a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task");
-        if shared.os.now() >= this.deadline {
-            return Poll::Ready(());
-        }
-        let on_seat = sched::with_context(|context| context.is_some_and(|context| context.seat.is_some()));
-        let armed = shared.timer_arm(this.deadline, cx.waker().clone());
-        // After the arming: a shutdown that is not seen here finds the timer on its wheel.
-        let closing = shared.exit.is_closing() && !on_seat;
-        this.armed = Some((shared, armed));
-        this.armed_for = this.deadline;
-        if closing {
-            panic!("{ENDED}");
-        }
-        Poll::Pending
+        sched::with_context(|context| {
+            let context = context.expect(
+                "a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task",
+            );
+            let shared = &context.shared;
+            if shared.os.now() >= this.deadline {
+                return Poll::Ready(());
+            }
+            let armed = shared.timer_arm(this.deadline, cx.waker().clone());
+            this.armed = Some((context.near(), armed));
+            this.armed_for = this.deadline;
+            // After the arming: a shutdown that is not seen here finds the timer on its wheel.
+            if shared.exit.is_closing() && context.seat.is_none() {
+                panic!("{ENDED}");
+            }
+            Poll::Pending
+        })
     }
 }
 

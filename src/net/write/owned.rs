@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::{Failure, Step, WriteSide, Writer};
-use crate::io::{InFlight, Port, Started, Wakers, locked};
+use crate::io::{InFlight, Port, Started, Wakers};
 use crate::os::{Op, Yielded};
 
 /// A write of all of a buffer. Dropped while a send is in flight, it leaves the buffer to the stream, which sends the rest.
@@ -64,10 +64,9 @@ impl Future for OwnedWrite<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let writer = self.writer;
-        let result = ready!(locked(&writer.side, context.waker(), |side, wakers| self
-            .as_mut()
-            .get_mut()
-            .step(side, wakers)));
+        let result = ready!(
+            writer.write_locked(context.waker(), |side, wakers| self.as_mut().get_mut().step(side, wakers))
+        );
         Poll::Ready((result, mem::take(&mut self.bytes)))
     }
 }

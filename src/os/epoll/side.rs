@@ -136,6 +136,11 @@ impl Side {
         self.lent.take_if(|lent| *lent == token).is_some()
     }
 
+    /// Takes that wait out if it is all that waits, because an event has come: the common case.
+    pub(super) fn only_lent(&mut self) -> Option<Token> {
+        self.lent.take_if(|_| self.first.is_none())
+    }
+
     /// Takes out whichever it is, because the socket goes.
     pub(super) fn end_lent(&mut self) -> Option<Token> {
         self.lent.take()

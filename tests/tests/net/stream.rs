@@ -3,6 +3,9 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -36,6 +39,44 @@ fn echo() {
         client.shutdown(Shutdown::Write).await?;
         assert_eq!(client.read(&mut buffer).await?, 0);
         server.await.expect("no panic")
+    });
+}
+
+/// A poll that asks twice is registered once; who asked last is woken, whoever asked in between.
+#[test]
+fn reads_asked_for_again_in_one_poll() {
+    everywhere("reads_asked_for_again_in_one_poll", async || {
+        for between in [false, true] {
+            let (client, server) = pair().await?;
+            let asked = Arc::new(AtomicBool::new(false));
+            let told = asked.clone();
+            let reading = pirn::spawn(async move {
+                let mut buffer = [0; 8];
+                std::future::poll_fn(|context| {
+                    let mut stream = &server;
+                    if told.load(Ordering::Acquire) {
+                        return Pin::new(&mut stream).poll_read(context, &mut buffer);
+                    }
+                    assert!(Pin::new(&mut stream).poll_read(context, &mut buffer).is_pending());
+                    if between {
+                        let mut other = Context::from_waker(Waker::noop());
+                        assert!(Pin::new(&mut stream).poll_read(&mut other, &mut buffer).is_pending());
+                    }
+                    for _ in 0..if between { 1 } else { 3 } {
+                        assert!(Pin::new(&mut stream).poll_read(context, &mut buffer).is_pending());
+                    }
+                    told.store(true, Ordering::Release);
+                    Poll::Pending
+                })
+                .await
+            });
+            while !asked.load(Ordering::Acquire) {
+                pirn::time::sleep(Duration::from_micros(100)).await;
+            }
+            client.write_all(b"here").await?;
+            assert!(reading.await.expect("no panic")? > 0);
+        }
+        Ok(())
     });
 }
 
