@@ -12,6 +12,8 @@
 //!
 //! Who may touch the join waker: the handle while JOIN_WAKER is clear; the completer from COMPLETE until it clears
 //! JOIN_WAKER; afterwards the handle, or the completer if the handle is gone.
+//!
+//! `model/src/models/task.rs` checks the transitions against each other: wake, end of poll, abort, join, detach, shutdown.
 
 use crate::sync::{AtomicUsize, Ordering};
 

@@ -166,6 +166,13 @@ impl Cell {
         self.wake(true);
     }
 
+    /// The event happens, then its waker is woken by reference, and dropped.
+    fn happen_by_ref(&self, event: usize) {
+        self.ready[event].store(true, Ordering::Relaxed);
+        self.wake(false);
+        self.release();
+    }
+
     fn wake(&self, consumed: bool) {
         self.touch();
         match self.state.wake(consumed) {
@@ -257,6 +264,19 @@ fn wake_against_poll_end() {
     explore(None, || {
         let cell = Cell::scheduled(1);
         let waking = with(&cell, |cell| cell.happen(0));
+        cell.run();
+        waking.join().unwrap();
+        cell.detach();
+        cell.assert_over(1);
+    });
+}
+
+/// The same with a waker that is woken by reference: it writes even where it finds the task scheduled (S28). Every interleaving.
+#[test]
+fn wake_by_reference_against_poll_end() {
+    explore(None, || {
+        let cell = Cell::scheduled(1);
+        let waking = with(&cell, |cell| cell.happen_by_ref(0));
         cell.run();
         waking.join().unwrap();
         cell.detach();
