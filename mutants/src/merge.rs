@@ -39,6 +39,9 @@ mod mutant {
 }
 "#;
 
+/// The roots of the crates that compile the core's files.
+const CRATES: [&str; 3] = ["src/lib.rs", "model/src/lib.rs", "model/tests/twins/main.rs"];
+
 /// A function: where its body is, and whether a `match` may stand in it.
 struct Function {
     name: String,
@@ -94,8 +97,8 @@ impl Merged {
             }
             fs::write(path, text).map_err(|error| failed(path, error))?;
         }
-        // The models have the same files in a crate of their own.
-        for crate_root in ["src/lib.rs", "model/src/lib.rs"].map(|path| root.join(path)) {
+        // The models, and the twins, have the same files in crates of their own.
+        for crate_root in CRATES.map(|path| root.join(path)) {
             let text = fs::read_to_string(&crate_root).map_err(|error| failed(&crate_root, error))?;
             fs::write(&crate_root, text + WHICH).map_err(|error| failed(&crate_root, error))?;
         }
