@@ -258,7 +258,7 @@ impl World {
             },
             Op::Accept { .. } => match self.accept(socket) {
                 Ok(None) => return Played::Waits,
-                Ok(Some((accepted, peer))) => (Ok(0), Yielded::Accepted(SimFd::open(self, accepted), peer)),
+                Ok(Some((fd, peer))) => (Ok(0), Yielded::Accepted((SimFd::open(self, fd), peer).into())),
                 Err(errno) => (Err(errno), Yielded::Nothing),
             },
             Op::Connect { .. } => match self.connected(socket) {

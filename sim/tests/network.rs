@@ -81,7 +81,7 @@ impl Raw {
         let completion = self.run(Op::Accept { fd: Arc::clone(fd) });
         completion.result?;
         match completion.yielded {
-            Yielded::Accepted(fd, peer) => Ok((fd, peer.ip()?)),
+            Yielded::Accepted(accepted) => Ok((accepted.0, accepted.1.ip()?)),
             other => panic!("{other:?}"),
         }
     }

@@ -149,7 +149,7 @@ async fn list(port: &dyn Port, fd: &Fd) -> io::Result<Vec<Entry>> {
     let completion = op::run(port, FileOp::List { fd: Arc::clone(fd) }).await;
     completion.result?;
     match completion.yielded {
-        Yielded::Entries(entries) => Ok(entries),
+        Yielded::Entries(entries) => Ok(entries.into_vec()),
         other => Err(op::unexpected("entries of a folder", &other)),
     }
 }

@@ -73,7 +73,9 @@ struct Table {
     free: Vec<u32>,
 }
 
+/// On one line of the cache: of thousands of connections each has its own.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
     generation: u32,
     awaits: Awaits,

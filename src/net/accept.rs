@@ -36,7 +36,7 @@ impl Attempt for Accepting<'_> {
     fn completed(&mut self, completion: Completion) -> io::Result<Option<(Fd, Address)>> {
         completion.result?;
         match completion.yielded {
-            Yielded::Accepted(fd, peer) => Ok(Some((fd, peer))),
+            Yielded::Accepted(accepted) => Ok(Some(*accepted)),
             other => Err(io::Error::other(format!("an accept brought {other:?} and no connection"))),
         }
     }

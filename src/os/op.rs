@@ -122,14 +122,14 @@ pub enum Yielded {
     Nothing,
     /// A buffer: received bytes, or a sent buffer handed back.
     Bytes(Vec<u8>),
-    /// A connection.
-    Accepted(Fd, Address),
+    /// A connection. Boxed: other answers, and the places they wait in, are the smaller for it.
+    Accepted(Box<(Fd, Address)>),
     /// A file that was opened.
     Opened(Fd),
     /// What is known of a file.
     Stat(Box<Stat>),
     /// Entries of a directory.
-    Entries(Vec<Entry>),
+    Entries(Box<[Entry]>),
 }
 
 impl fmt::Debug for Yielded {
@@ -137,7 +137,7 @@ impl fmt::Debug for Yielded {
         match self {
             Self::Nothing => f.write_str("Nothing"),
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Self::Accepted(_, peer) => write!(f, "Accepted({peer})"),
+            Self::Accepted(accepted) => write!(f, "Accepted({})", accepted.1),
             Self::Opened(_) => f.write_str("Opened"),
             Self::Stat(stat) => write!(f, "{stat:?}"),
             Self::Entries(entries) => write!(f, "Entries({})", entries.len()),

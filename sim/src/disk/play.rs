@@ -232,7 +232,7 @@ impl World {
         let left = self.file(file).listing.get_or_insert_default();
         let count = left.len().min(ENTRIES);
         let entries: Vec<_> = left.drain(..count).collect();
-        Ok((count, Yielded::Entries(entries)))
+        Ok((count, Yielded::Entries(entries.into())))
     }
 
     /// The folder that a relative path starts from.

@@ -34,11 +34,14 @@ pub(super) struct Side {
     exact: bool,
     /// A wait for readiness without a reference of its own to the socket, whose owner has one.
     lent: Option<Token>,
-    first: Option<Waiting>,
-    more: VecDeque<Waiting>,
+    /// The ops that wait, in order; there once any did. Most sides only ever have the wait above.
+    queue: Option<Box<Queue>>,
     /// What was taken before it was asked for; there once anything was.
     ahead: Option<Box<Ahead>>,
 }
+
+#[derive(Debug, Default)]
+struct Queue(VecDeque<Waiting>);
 
 /// What a home does for a side. Unless that is `No`, `!ready` may be trusted without a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +69,7 @@ type Played = (io::Result<usize>, Yielded);
 
 impl Side {
     pub(super) fn new() -> Self {
-        Self {
-            ready: true,
-            armed: Armed::No,
-            exact: true,
-            lent: None,
-            first: None,
-            more: VecDeque::new(),
-            ahead: None,
-        }
+        Self { ready: true, armed: Armed::No, exact: true, lent: None, queue: None, ahead: None }
     }
 
     /// Whether a call is known to move nothing: nobody has to ask the kernel.
@@ -119,7 +114,7 @@ impl Side {
 
     /// Whether ops wait.
     pub(super) fn waits(&self) -> bool {
-        self.lent.is_some() || self.first.is_some()
+        self.lent.is_some() || self.first().is_some()
     }
 
     /// Has a wait stand here that is lent its socket. One only: false says that another one does.
@@ -138,7 +133,7 @@ impl Side {
 
     /// Takes that wait out if it is all that waits, because an event has come: the common case.
     pub(super) fn only_lent(&mut self) -> Option<Token> {
-        self.lent.take_if(|_| self.first.is_none())
+        if self.first().is_some() { None } else { self.lent.take() }
     }
 
     /// Takes out whichever it is, because the socket goes.
@@ -148,7 +143,7 @@ impl Side {
 
     /// The op whose turn it is.
     pub(super) fn first(&self) -> Option<&Waiting> {
-        self.first.as_ref()
+        self.queue.as_ref()?.0.front()
     }
 
     /// Notes what a call that asked for `asked` bytes showed.
@@ -170,33 +165,23 @@ impl Side {
 
     /// Appends an op that has to wait.
     pub(super) fn push(&mut self, waiting: Waiting) {
-        if self.first.is_none() {
-            self.first = Some(waiting);
-        } else {
-            self.more.push_back(waiting);
-        }
+        self.queue.get_or_insert_default().0.push_back(waiting);
     }
 
     /// The same, before all others.
     pub(super) fn push_front(&mut self, waiting: Waiting) {
-        if let Some(second) = self.first.replace(waiting) {
-            self.more.push_front(second);
-        }
+        self.queue.get_or_insert_default().0.push_front(waiting);
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting> {
-        let first = self.first.take();
-        self.first = self.more.pop_front();
-        first
+        self.queue.as_mut()?.0.pop_front()
     }
 
     /// Takes an op out of the queue.
     pub(super) fn remove(&mut self, token: Token) -> Option<Waiting> {
-        if self.first.as_ref()?.token == token {
-            return self.pop();
-        }
-        let index = self.more.iter().position(|waiting| waiting.token == token)?;
-        self.more.remove(index)
+        let queue = &mut self.queue.as_mut()?.0;
+        let index = queue.iter().position(|waiting| waiting.token == token)?;
+        queue.remove(index)
     }
 
     /// Plays the ops in order while the side is ready. Finished ones are appended to `out`, and their own
@@ -218,7 +203,7 @@ impl Side {
             yielded: Yielded::Nothing,
         }));
         while self.may_move()
-            && let Some(mut first) = self.first.take()
+            && let Some(mut first) = self.pop()
         {
             let played = match first.op {
                 Op::Ready { .. } => Some((Ok(0), Yielded::Nothing)),
@@ -226,11 +211,10 @@ impl Side {
             };
             match played {
                 None => {
-                    self.first = Some(first);
+                    self.push_front(first);
                     return;
                 }
                 Some((result, yielded)) => {
-                    self.first = self.more.pop_front();
                     out.push(Completion { token: first.token, result, yielded });
                     spent.push(first.into_fd());
                 }
@@ -248,7 +232,7 @@ impl Side {
         let fd = kernel.fd;
         match &mut waiting.op {
             Op::Accept { .. } => match self.accept(fd) {
-                Ok(Some((fd, peer))) => Some((Ok(0), Yielded::Accepted(fd, peer))),
+                Ok(Some(accepted)) => Some((Ok(0), Yielded::Accepted(Box::new(accepted)))),
                 Ok(None) => self.has_to_wait(),
                 Err(error) => Some((Err(error), Yielded::Nothing)),
             },

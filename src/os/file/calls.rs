@@ -102,7 +102,7 @@ pub(in crate::os) fn play(op: FileOp) -> Played {
             Err(error) => (Err(error), Yielded::Nothing),
         },
         FileOp::List { fd } => match again(|| list(fd.raw())) {
-            Ok(entries) => (Ok(entries.len()), Yielded::Entries(entries)),
+            Ok(entries) => (Ok(entries.len()), Yielded::Entries(entries.into())),
             Err(error) => (Err(error), Yielded::Nothing),
         },
         FileOp::Close { fd } => (close(fd).map(|()| 0), Yielded::Nothing),

@@ -303,7 +303,7 @@ pub(crate) fn received(completion: Completion, max: usize) -> Vec<u8> {
 pub(crate) fn accepted(completion: Completion) -> (Fd, Address) {
     number(&completion);
     match completion.yielded {
-        Yielded::Accepted(fd, peer) => (fd, peer),
+        Yielded::Accepted(accepted) => *accepted,
         other => panic!("a connection was expected, not {other:?}"),
     }
 }

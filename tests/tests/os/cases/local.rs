@@ -48,9 +48,10 @@ pub(crate) fn unix_bytes_cross(world: &World) {
     assert_eq!(number(&bench.wait(connect)), 0);
     let accept = bench.submit(Op::Accept { fd: listener });
     let completion = bench.wait(accept);
-    let pirn::os::Yielded::Accepted(server, peer) = completion.yielded else {
+    let pirn::os::Yielded::Accepted(accepted) = completion.yielded else {
         panic!("a connection was expected")
     };
+    let (server, peer) = *accepted;
     assert_eq!(peer, UnixAddress::Unnamed.into());
     let op = bench.submit(Op::Recv { fd: server.clone(), max: 64 });
     bench.still_waits(op);
