@@ -80,6 +80,7 @@ impl Size {
 }
 
 /// Gives a buffer back to the calling thread's worker; elsewhere it is freed.
+#[inline]
 pub(crate) fn give_back(buffer: Vec<u8>) {
     crate::sched::with_buffers(|buffers| buffers.map(|buffers| buffers.give(buffer)));
 }

@@ -246,6 +246,7 @@ impl Ops {
 
     /// A slot whose op brings nothing but its result, for the next op of the same kind: as [`poll`](Self::poll), and if it
     /// has resolved, as [`open`](Self::open).
+    #[inline]
     pub(crate) fn renew(
         &self,
         token: Token,

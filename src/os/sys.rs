@@ -213,6 +213,7 @@ pub(super) fn recv_vec(
 }
 
 /// Receives into the unused capacity of `buffer`, behind what it holds; at most `max` bytes, for which there is room.
+#[inline]
 pub(super) fn recv_spare(
     fd: RawFd,
     socket: bool,
@@ -253,6 +254,7 @@ pub(super) fn send(fd: RawFd, from: &[u8]) -> io::Result<Option<usize>> {
 /// bytes and a body of 1 KiB: 75 of 1,700 ns).
 const FEW: usize = 2 << 10;
 
+#[inline]
 pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     if let [only] = from {
         return send(fd, only);

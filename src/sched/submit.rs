@@ -189,6 +189,7 @@ impl Shared {
     }
 
     /// What became of an op of an open slot of the calling thread's seat.
+    #[inline]
     fn started(
         &self,
         core: &Core,

@@ -56,6 +56,7 @@ impl Submitter {
         Self { home, stage: Stage::default(), places: Vec::new(), files, sink }
     }
 
+    #[inline]
     fn note(&mut self, token: Token, direction: Direction, fd: &Fd) {
         let slot = token.slot() as usize;
         if self.places.len() <= slot {

@@ -205,6 +205,7 @@ impl Socket {
         })
     }
 
+    #[inline]
     pub(in crate::os) fn try_recv(
         &self,
         into: &mut [IoSliceMut<'_>],
@@ -233,6 +234,7 @@ impl Socket {
     }
 
     /// The same into the unused capacity of a buffer.
+    #[inline]
     pub(in crate::os) fn try_recv_owned(
         &self,
         into: &mut Vec<u8>,
@@ -254,6 +256,7 @@ impl Socket {
         Ok(count)
     }
 
+    #[inline]
     pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let asked = total(from);
         let mut side = self.write.lock();
@@ -348,6 +351,7 @@ impl Socket {
     }
 
     /// The same for a wait for readiness that is lent the socket, behind `this`. `None`: another such wait stands here.
+    #[inline]
     pub(in crate::os) fn wait(
         &self,
         home: &Arc<dyn Home>,
