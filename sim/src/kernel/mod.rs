@@ -94,7 +94,7 @@ pub(crate) struct RingSizes {
     /// Entries of the submission and of the completion queue at most; 0: as asked for.
     pub(crate) submissions: u32,
     pub(crate) completions: u32,
-    /// Provided buffers that may be in use at once; 0: all.
+    /// Buffers that receives may have taken before others are provided for them, of however many there are; 0: all.
     pub(crate) buffers: u32,
 }
 

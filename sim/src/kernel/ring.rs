@@ -85,6 +85,8 @@ struct Group {
     /// Buffers that were taken, and entries that were looked at.
     head: u16,
     seen: u16,
+    /// Buffers that were taken and that none was provided for.
+    used: u32,
     /// For each buffer whether it is provided.
     provided: Vec<bool>,
 }
@@ -247,6 +249,7 @@ impl Group {
         while self.seen != tail {
             let id = self.entry(self.seen).2;
             self.seen = self.seen.wrapping_add(1);
+            self.used = self.used.saturating_sub(1);
             if self.provided.len() <= usize::from(id) {
                 self.provided.resize(usize::from(id) + 1, false);
             }
@@ -288,9 +291,7 @@ impl World {
             self.violated(Violation::new("S20", what));
             return None;
         }
-        let left = group.seen.wrapping_sub(group.head);
-        let used = u32::from(group.entries.wrapping_sub(left));
-        if left == 0 || (most > 0 && used >= most) {
+        if group.seen == group.head || (most > 0 && group.used >= most) {
             return None;
         }
         Some(group.entry(group.head))
@@ -300,6 +301,7 @@ impl World {
     pub(super) fn use_buffer(&mut self, ring: u32, group: u16, id: u16) {
         if let Some(group) = self.ring(ring).and_then(|ring| ring.group(group)) {
             group.head = group.head.wrapping_add(1);
+            group.used += 1;
             group.provided[usize::from(id)] = false;
         }
     }
@@ -448,7 +450,15 @@ pub(super) unsafe fn register(
                     return Err(libc::EEXIST);
                 }
                 let entries = entries as u16;
-                ring.groups.push(Group { id, memory, entries, head: 0, seen: 0, provided: Vec::new() });
+                ring.groups.push(Group {
+                    id,
+                    memory,
+                    entries,
+                    head: 0,
+                    seen: 0,
+                    used: 0,
+                    provided: Vec::new(),
+                });
             }
             UNREGISTER_BUFFERS => {
                 // SAFETY: as above.
