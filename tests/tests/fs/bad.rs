@@ -1,6 +1,6 @@
 //! Bad input: the right error, never a panic, never a future that is stuck.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -126,6 +126,28 @@ fn zero_lengths_and_huge_offsets() {
         }
         assert_eq!(kind(file.write_all_at(b"x", 1 << 62).await), ErrorKind::FileTooLarge);
         assert_eq!(file.read_at(&mut [0; 8], 1 << 62).await?, 0);
+        Ok(())
+    });
+}
+
+/// The kernel takes 1,024 slices in one call.
+#[test]
+fn more_slices_than_one_call_takes() {
+    everywhere("more_slices_than_one_call_takes", async |folder| {
+        const COUNT: usize = 2_500;
+        let file = OpenOptions::new().read(true).write(true).create(true).open(folder.join("a")).await?;
+        let bytes = pattern(0, COUNT);
+        let mut written = 0;
+        while written < COUNT {
+            let slices: Vec<_> = bytes[written..].chunks(1).map(IoSlice::new).collect();
+            let count = file.write_vectored_at(&slices, written as u64).await?;
+            assert!(count > 0);
+            written += count;
+        }
+        let mut back = vec![0; COUNT];
+        let mut slices: Vec<_> = back.chunks_mut(1).map(IoSliceMut::new).collect();
+        assert_eq!(file.read_vectored_at(&mut slices, 0).await?, COUNT, "less would be the end of the file");
+        assert!(back == bytes);
         Ok(())
     });
 }

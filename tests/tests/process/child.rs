@@ -76,6 +76,49 @@ fn kill_and_signals() {
     });
 }
 
+/// Whoever waits for a child has nothing more to tell it.
+#[test]
+fn a_wait_closes_the_input() {
+    live(|| async {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let status =
+            timeout(Duration::from_secs(10), child.wait()).await.expect("cat sees the end of its input");
+        assert!(status?.success());
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        child.stdin.as_ref().expect("piped").write_all(b"all of it").await?;
+        let output = timeout(Duration::from_secs(10), child.wait_with_output()).await.expect("it ends")?;
+        assert_eq!(output.stdout, b"all of it");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_status_that_is_given_up() {
+    live(|| async {
+        let path = std::env::temp_dir().join(format!("pirn-given-up-{}", std::process::id()));
+        let script = format!("echo $$ > {}; exec sleep 3600", path.display());
+        let mut command = shell(&script);
+        let status = timeout(Duration::from_millis(300), command.kill_on_drop(true).status());
+        assert!(status.await.is_err(), "it sleeps for an hour");
+        let text = std::fs::read_to_string(&path)?;
+        std::fs::remove_file(&path)?;
+        let pid = text.trim().parse().expect("the number of a process");
+        timeout(Duration::from_secs(10), gone(pid)).await.expect("it was not killed, or a zombie is left");
+        Ok(())
+    });
+}
+
+#[test]
+fn environment_and_folder() {
+    live(|| async {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo \"$PIRN_ONE-$PIRN_TWO-$HOME\"; pwd"]).env("PIRN_TWO", "2").env_clear();
+        let output = command.env("PIRN_ONE", "1").current_dir("/").output().await?;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1--\n/\n");
+        Ok(())
+    });
+}
+
 #[test]
 fn no_such_program() {
     live(|| async {

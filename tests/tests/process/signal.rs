@@ -39,6 +39,30 @@ fn every_listener_hears_it() {
     });
 }
 
+/// A wait that is given up has taken nothing, whenever the signal comes.
+#[test]
+fn a_dropped_wait_takes_no_signal() {
+    alone("process::signal::a_dropped_wait_takes_no_signal", || {
+        live(|| async {
+            let kind = SignalKind::user_defined1();
+            let listener = signal(kind)?;
+            for _ in 0..20 {
+                assert!(timeout(Duration::from_millis(1), listener.recv()).await.is_err());
+                let mut waiting = Box::pin(listener.recv());
+                let pending = std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())
+                });
+                assert!(pending.await);
+                raise(kind);
+                sleep(Duration::from_millis(1)).await;
+                drop(waiting);
+                timeout(Duration::from_secs(10), listener.recv()).await.expect("it came")?;
+            }
+            Ok(())
+        });
+    });
+}
+
 #[test]
 fn ctrl_c_in_two_runtimes_at_once() {
     alone("process::signal::ctrl_c_in_two_runtimes_at_once", || {
