@@ -71,8 +71,8 @@ pub(crate) fn serve(peer: Name, workers: usize) -> Result<(), String> {
     match peer {
         Name::Pirn => Pirn::<false>::run(workers, on_pirn()),
         Name::PirnUring => Pirn::<true>::run(workers, on_pirn()),
-        Name::Tokio => Tokio::run(workers, on_tokio()),
-        Name::Smol | Name::PirnRecorded | Name::PirnUringRecorded => {
+        Name::Tokio => <Tokio>::run(workers, on_tokio()),
+        _ => {
             return Err("HTTP is measured on pirn, pirn-uring and tokio".to_owned());
         }
     }

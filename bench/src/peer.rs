@@ -48,6 +48,9 @@ pub(crate) enum Name {
     PirnUringRecorded,
     /// tokio, multi-thread.
     Tokio,
+    /// The same with eager driver handoff, which tokio has where RUSTFLAGS say `--cfg tokio_unstable`.
+    #[cfg(tokio_unstable)]
+    TokioEager,
     /// smol's executor on threads of its own, async-io's reactor.
     Smol,
 }
@@ -56,7 +59,14 @@ impl Name {
     /// One of each runtime.
     pub(crate) const ALL: [Self; 3] = [Self::Pirn, Self::Tokio, Self::Smol];
     /// Pirn on each backend, and the others.
-    pub(crate) const BACKENDS: [Self; 4] = [Self::Pirn, Self::PirnUring, Self::Tokio, Self::Smol];
+    pub(crate) const BACKENDS: &[Self] = &[
+        Self::Pirn,
+        Self::PirnUring,
+        Self::Tokio,
+        #[cfg(tokio_unstable)]
+        Self::TokioEager,
+        Self::Smol,
+    ];
 
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -65,6 +75,8 @@ impl Name {
             Self::PirnRecorded => "pirn-recorded",
             Self::PirnUringRecorded => "pirn-uring-recorded",
             Self::Tokio => "tokio",
+            #[cfg(tokio_unstable)]
+            Self::TokioEager => "tokio-eager",
             Self::Smol => "smol",
         }
     }
@@ -84,6 +96,10 @@ macro_rules! with_peer {
                 $function::<$crate::peer::pirn_peer::Pirn<true, { $crate::peer::EVENTS }>>($($argument),*)
             }
             $crate::peer::Name::Tokio => $function::<$crate::peer::tokio_peer::Tokio>($($argument),*),
+            #[cfg(tokio_unstable)]
+            $crate::peer::Name::TokioEager => {
+                $function::<$crate::peer::tokio_peer::Tokio<true>>($($argument),*)
+            }
             $crate::peer::Name::Smol => $function::<$crate::peer::smol_peer::Smol>($($argument),*),
         }
     };

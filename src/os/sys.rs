@@ -17,7 +17,7 @@ mod datagram;
 mod options;
 
 /// The most slices one call takes (IOV_MAX).
-const SLICES: usize = 1024;
+pub(super) const SLICES: usize = 1024;
 
 /// A return value of -1 as the error it stands for.
 pub(super) fn check(returned: c_int) -> io::Result<c_int> {

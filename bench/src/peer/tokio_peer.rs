@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Peer;
 
-pub(crate) struct Tokio;
+/// With eager driver handoff, or as it comes.
+pub(crate) struct Tokio<const EAGER: bool = false>;
 
 /// A handle whose task is expected to finish.
 pub(crate) struct Handle<T>(tokio::task::JoinHandle<T>);
@@ -22,15 +23,17 @@ impl<T> Future for Handle<T> {
     }
 }
 
-impl Peer for Tokio {
+impl<const EAGER: bool> Peer for Tokio<EAGER> {
     type Handle<T: Send + 'static> = Handle<T>;
 
     fn run<T: Send + 'static>(workers: usize, main: impl Future<Output = T> + Send + 'static) -> T {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_all()
-            .build()
-            .expect("tokio's runtime can't be built");
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(workers).enable_all();
+        #[cfg(tokio_unstable)]
+        if EAGER {
+            builder.enable_eager_driver_handoff();
+        }
+        let runtime = builder.build().expect("tokio's runtime can't be built");
         runtime.block_on(async { tokio::spawn(main).await.expect("a benchmark's main task failed") })
     }
 

@@ -428,12 +428,17 @@ pub(super) fn accept(fd: RawFd) -> io::Result<Option<(Fd, Address)>> {
 
 /// Starts to connect, or asks how it went: the kernel answers the second call with the outcome. `false`: not yet.
 fn connect(fd: RawFd, address: &calls::RawAddress) -> io::Result<bool> {
-    match calls::connect(fd, address) {
-        Ok(()) => Ok(true),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::EISCONN) => Ok(true),
-            Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => Ok(false),
-            _ => Err(error),
-        },
+    let mut asked = false;
+    loop {
+        match calls::connect(fd, address) {
+            Ok(()) => return Ok(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EISCONN) => return Ok(true),
+                // Within a machine it has been answered by now: a call more is less than a wait (2 of 13.5 µs of CPU a connect).
+                Some(libc::EINPROGRESS) if !asked => asked = true,
+                Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => return Ok(false),
+                _ => return Err(error),
+            },
+        }
     }
 }

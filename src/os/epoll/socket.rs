@@ -211,6 +211,9 @@ impl Socket {
         into: &mut [IoSliceMut<'_>],
         peek: bool,
     ) -> io::Result<Option<usize>> {
+        // A call takes no more slices: what it leaves is not what the kernel has not.
+        let most = into.len().min(calls::SLICES);
+        let into = &mut into[..most];
         let asked = total(into);
         if asked == 0 {
             return Ok(Some(0));
@@ -258,6 +261,8 @@ impl Socket {
 
     #[inline]
     pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        // As above.
+        let from = &from[..from.len().min(calls::SLICES)];
         let asked = total(from);
         let mut side = self.write.lock();
         if side.known_idle() || side.waits() {

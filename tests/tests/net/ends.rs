@@ -1,7 +1,7 @@
 //! How streams and listeners end, and what several tasks do with one stream: what users of other runtimes rely on (the test suites of
 //! tokio, smol and compio ask for it).
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,6 +189,34 @@ fn nobody_connects_to_a_listener_that_is_gone() {
             let again = TcpListener::bind(address).await?;
             drop(again);
         }
+        Ok(())
+    });
+}
+
+/// The kernel takes 1,024 slices in one call; who has more is served by some of them.
+#[test]
+fn more_slices_than_one_call_takes() {
+    on_workers(async || {
+        const COUNT: usize = 2_500;
+        let (client, server) = pair().await?;
+        let bytes = pattern(0, COUNT);
+        let mut sent = 0;
+        while sent < COUNT {
+            let slices: Vec<_> = bytes[sent..].chunks(1).map(IoSlice::new).collect();
+            let count = client.write_vectored(&slices).await?;
+            assert!(count > 0);
+            sent += count;
+        }
+        client.flush().await?;
+        let mut back = vec![0; COUNT];
+        let mut read = 0;
+        while read < COUNT {
+            let mut slices: Vec<_> = back[read..].chunks_mut(1).map(IoSliceMut::new).collect();
+            let count = server.read_vectored(&mut slices).await?;
+            assert!(count > 0);
+            read += count;
+        }
+        assert!(back == bytes);
         Ok(())
     });
 }
