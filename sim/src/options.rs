@@ -318,7 +318,8 @@ impl Asked {
         };
         // Drawn last: a seed draws what it drew before there was this.
         if let Some(sizes) = &mut options.sizes {
-            sizes.share_delay_ns = rng.one_of(&[0, 0, 20_000, 200_000]);
+            // 1: hardly anything is done before its time at work is long enough to be shared at once.
+            sizes.share_delay_ns = rng.one_of(&[0, 1, 20_000, 200_000]);
             sizes.budget = rng.one_of(&[1, 2, 8, 128]);
         }
         if self.kernel == Kernel::Drawn {

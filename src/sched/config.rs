@@ -104,6 +104,11 @@ impl Config {
         self.timing || self.recorder > 0 || self.slow_poll.is_some()
     }
 
+    /// `share_delay` in nanoseconds.
+    pub(crate) fn share_delay_ns(&self) -> u64 {
+        u64::try_from(self.share_delay.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Refuses what cannot work, with the option's name and what would.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));

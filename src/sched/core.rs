@@ -5,6 +5,7 @@ use core::task::Waker;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
+use super::busy::Busy;
 use super::share::Offer;
 use super::submit::Remote;
 use crate::io::Staged;
@@ -44,8 +45,8 @@ pub(crate) struct Core {
     pub(crate) searching: Cell<bool>,
     /// What it has to offer to the others.
     pub(crate) offer: Cell<Offer>,
-    /// How long its polls take (ns, a running mean).
-    pub(crate) pace: Cell<u64>,
+    /// How busy it is.
+    pub(crate) busy: Cell<Busy>,
     /// No task was polled since the last park.
     pub(crate) fresh: Cell<bool>,
     /// Watch looks in a row that found nothing to do.

@@ -40,6 +40,7 @@ pub(crate) use self::timers::Armed;
 pub(crate) use self::worker::cancel;
 pub(crate) use crate::task::clone_own;
 
+mod busy;
 mod commit;
 mod config;
 mod context;

@@ -78,7 +78,9 @@ impl Worker<'_> {
             ghost(|| Ghost::ParkBegin { worker: number, deadline });
             self.core.emit(Event::Park { worker: number as u16, deadline });
         }
+        self.note_sleep();
         let found = self.reap(number, wait);
+        self.note_slept();
         if asleep {
             let token = self.group.sleep.park_end(number);
             ghost(|| Ghost::ParkEnd { worker: number });

@@ -3,8 +3,9 @@
 //! Work that is pushed inside a poll is offered at once. Work that a look brings (or a yield) is *owed* until the worker's
 //! next poll starts: that poll may be all there is. If more is left then, the worker may *keep* its ring for a while: waking
 //! a peer, moving tasks and their sockets' state to another core, and their drift home cost as much as several short polls.
-//! So it waits for about as long as sharing costs (`share_delay`) before it pays that cost, as one rents before one buys; it
-//! shares at once where its last polls were so long that what it has would take longer than that.
+//! So it waits for about as long as sharing costs (`share_delay`) before it pays that cost, as one rents before one buys. It
+//! shares at once where its last polls were so long that what it has would take longer than that, and where it has been busy for that long ([`busy`](super::busy)): then
+//! it needs help, though each look's tasks are soon done, unless they are done before a woken peer would begin.
 //!
 //! A kept ring is not searched by others. Nothing can be stranded in it: the owner offers it when the delay has passed and
 //! a poll starts; an idle peer, which watches, does so when the owner has been inside one poll for a watch interval.
@@ -26,10 +27,12 @@ pub(crate) enum Offer {
     Kept {
         /// Since when (ns).
         since: u64,
-        /// Polls since then.
-        polls: u32,
     },
 }
+
+/// The part of `share_delay` that a busy worker's tasks have to take for a peer to be woken for them: of 500 µs 31, in which a peer is up
+/// and does its share.
+const WORTHWHILE: u64 = 16;
 
 impl Worker<'_> {
     /// A poll starts: offers what is owed, unless nothing is left or it is worth to keep it.
@@ -50,30 +53,48 @@ impl Worker<'_> {
     /// Whether the ring stays with this worker through the poll that starts now.
     fn keeps(&self, offer: Offer) -> bool {
         let (core, shared) = (self.core, self.shared);
-        let delay = u64::try_from(shared.config.share_delay.as_nanos()).unwrap_or(u64::MAX);
+        let delay = shared.config.share_delay_ns();
         if delay == 0 || !self.group.injector.is_empty() {
             return false;
         }
         let now = shared.os.now().as_nanos();
-        let Offer::Kept { since, polls } = offer else {
-            let backlog = core.pace.get().saturating_mul(core.ring.len() as u64);
-            if backlog >= delay {
-                return false;
-            }
-            core.offer.set(Offer::Kept { since: now, polls: 0 });
-            // Relaxed: a peer that misses it takes work a little early.
-            self.seat.kept.store(true, Ordering::Relaxed);
-            ghost(|| Ghost::RingKept { worker: self.number, kept: true });
-            debt(Debt::Notify, -1);
-            shared.rely_on_watch(self.group);
-            return true;
-        };
-        let polls = polls + 1;
-        core.offer.set(Offer::Kept { since, polls });
-        let passed = now.saturating_sub(since);
-        core.pace.set(paced(core.pace.get(), passed / u64::from(polls)));
-        // Relaxed: a peer that offered the ring in this worker's stead has looked at the sleepers for what it held then.
-        passed < delay && self.seat.kept.load(Ordering::Relaxed)
+        if let Offer::Kept { since } = offer {
+            // Relaxed: a peer that offered the ring in this worker's stead has looked at the sleepers for what it held then.
+            return now.saturating_sub(since) < delay && self.seat.kept.load(Ordering::Relaxed);
+        }
+        let mut busy = core.busy.get();
+        busy.worked(now, self.seat.pulse.beat.get(), delay);
+        core.busy.set(busy);
+        let worthwhile = if busy.is_busy(delay) { delay / WORTHWHILE } else { delay };
+        if busy.time_for(core.ring.len()) >= worthwhile {
+            return false;
+        }
+        core.offer.set(Offer::Kept { since: now });
+        // Relaxed: a peer that misses it takes work a little early.
+        self.seat.kept.store(true, Ordering::Relaxed);
+        ghost(|| Ghost::RingKept { worker: self.number, kept: true });
+        debt(Debt::Notify, -1);
+        shared.rely_on_watch(self.group);
+        true
+    }
+
+    /// The worker sleeps next: its time at work ends.
+    pub(crate) fn note_sleep(&self) {
+        let mut busy = self.core.busy.get();
+        if busy.counts() {
+            let now = self.shared.os.now().as_nanos();
+            busy.worked(now, self.seat.pulse.beat.get(), self.shared.config.share_delay_ns());
+            self.core.busy.set(busy);
+        }
+    }
+
+    /// It has slept.
+    pub(crate) fn note_slept(&self) {
+        let mut busy = self.core.busy.get();
+        if busy.counts() {
+            busy.slept(self.shared.os.now().as_nanos());
+            self.core.busy.set(busy);
+        }
     }
 }
 
@@ -150,11 +171,4 @@ impl Shared {
         // Relaxed: nobody has to see it.
         self.seat(seat).kept.store(false, Ordering::Relaxed);
     }
-}
-
-/// The running mean after another sample, which moves it by a quarter at most: a sample holds the time in which the thread
-/// did not run, too.
-fn paced(mean: u64, sample: u64) -> u64 {
-    let step = mean / 4 + 64;
-    sample.clamp(mean.saturating_sub(step), mean + step)
 }

@@ -156,7 +156,7 @@ impl Seat {
             lifo_run: 0.into(),
             searching: false.into(),
             offer: Offer::Made.into(),
-            pace: 0.into(),
+            busy: Default::default(),
             fresh: true.into(),
             ending: None.into(),
             quiet: 0.into(),
