@@ -12,11 +12,13 @@ const ROWS: u32 = 27;
 const LISTED: &str = "The rows of the list";
 const UNLISTED: &str = "Of the same classes, on nobody's list";
 const DRIVERS: &str = "Drivers, over the simulated kernel";
+const COROUTINES: &str = "Coroutines";
 const CONTROLS: &str = "Controls";
 
 fn group(mutant: &Mutant) -> &'static str {
     match mutant.row() {
         _ if mutant.is_control() => CONTROLS,
+        None if mutant.name.starts_with('c') => COROUTINES,
         None => DRIVERS,
         Some(row) if row <= ROWS => LISTED,
         Some(_) => UNLISTED,
@@ -55,7 +57,7 @@ pub(crate) fn table(mutants: &[Mutant], state: &State, strategies: &[String]) ->
         median(&mut switches).map_or("-".to_owned(), |count| count.to_string()),
     );
     let names: Vec<String> = strategies.iter().map(|name| format!(" {name} |")).collect();
-    for title in [LISTED, UNLISTED, DRIVERS, CONTROLS] {
+    for title in [LISTED, UNLISTED, DRIVERS, COROUTINES, CONTROLS] {
         let rows: Vec<&Mutant> = mutants.iter().filter(|mutant| group(mutant) == title).collect();
         if rows.iter().all(|mutant| state.cells_of(mutant).next().is_none()) {
             continue;
