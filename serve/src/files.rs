@@ -120,6 +120,9 @@ impl Files {
             Err(error) if error.get_ref().is_some_and(|error| error.is::<BodyError>()) => {
                 // It became shorter between the look at it and its read: once more, as it is now.
                 let found = self.get(&path).await?;
+                if !found.facts.is_file() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
                 self.send(&path, found, headers, head).await
             }
             answer => answer,

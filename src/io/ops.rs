@@ -82,6 +82,8 @@ struct Slot {
     state: State,
 }
 
+const _: () = assert!(size_of::<Slot>() == 64);
+
 #[derive(Debug)]
 enum State {
     Free,

@@ -46,6 +46,11 @@ impl Busy {
         self.counted = if self.worked == 0 { 0 } else { now };
     }
 
+    /// The thread leaves the seat: what was counted says nothing of the next one.
+    pub(crate) fn forget(&mut self) {
+        (self.worked, self.counted) = (0, 0);
+    }
+
     /// Whether anything is counted.
     pub(crate) fn counts(&self) -> bool {
         self.counted != 0

@@ -99,17 +99,23 @@ impl Future for Sleep {
             }
             // It was put off: armed anew, here.
         }
+        // Cloned, and dropped if it is not needed, where nothing of the worker is borrowed: that is foreign code.
+        let mut waker = Some(cx.waker().clone());
         sched::with_context(|context| {
             let context = context.expect(
                 "a sleep was polled where there is no Pirn runtime: poll it inside block_on or a task",
             );
             let shared = &context.shared;
-            if shared.os.now() >= this.deadline {
+            if shared.os.now() < this.deadline
+                && let Some(waker) = waker.take()
+            {
+                let armed = shared.timer_arm(this.deadline, waker);
+                this.armed = Some((context.near(), armed));
+                this.armed_for = this.deadline;
+            }
+            if this.armed.is_none() {
                 return Poll::Ready(());
             }
-            let armed = shared.timer_arm(this.deadline, cx.waker().clone());
-            this.armed = Some((context.near(), armed));
-            this.armed_for = this.deadline;
             // After the arming: a shutdown that is not seen here finds the timer on its wheel.
             if shared.exit.is_closing() && context.seat.is_none() {
                 panic!("{ENDED}");

@@ -40,7 +40,7 @@ pub(super) struct Side {
     ahead: Option<Box<Ahead>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue(VecDeque<Waiting>);
 
 /// What a home does for a side. Unless that is `No`, `!ready` may be trusted without a call.
@@ -165,12 +165,17 @@ impl Side {
 
     /// Appends an op that has to wait.
     pub(super) fn push(&mut self, waiting: Waiting) {
-        self.queue.get_or_insert_default().0.push_back(waiting);
+        self.waiting().push_back(waiting);
     }
 
     /// The same, before all others.
     pub(super) fn push_front(&mut self, waiting: Waiting) {
-        self.queue.get_or_insert_default().0.push_front(waiting);
+        self.waiting().push_front(waiting);
+    }
+
+    fn waiting(&mut self) -> &mut VecDeque<Waiting> {
+        // Room for one: many a connection has one connect, or one send that had to wait, in its life.
+        &mut self.queue.get_or_insert_with(|| Box::new(Queue(VecDeque::with_capacity(1)))).0
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::{Deref, Range};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -211,9 +212,8 @@ impl Socket {
         into: &mut [IoSliceMut<'_>],
         peek: bool,
     ) -> io::Result<Option<usize>> {
-        // A call takes no more slices: what it leaves is not what the kernel has not.
-        let most = into.len().min(calls::SLICES);
-        let into = &mut into[..most];
+        let range = one_call(into);
+        let into = &mut into[range];
         let asked = total(into);
         if asked == 0 {
             return Ok(Some(0));
@@ -261,8 +261,7 @@ impl Socket {
 
     #[inline]
     pub(in crate::os) fn try_send(&self, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        // As above.
-        let from = &from[..from.len().min(calls::SLICES)];
+        let from = &from[one_call(from)];
         let asked = total(from);
         let mut side = self.write.lock();
         if side.known_idle() || side.waits() {
@@ -517,6 +516,15 @@ impl Socket {
         registration.watched = registration.watched.with(want);
         Ok(if takes { Armed::Takes } else { Armed::Edges })
     }
+}
+
+/// The slices that one call takes: what it leaves is not what the kernel has not. Behind empty ones, lest it say 0 for nothing.
+fn one_call<S: Deref<Target = [u8]>>(slices: &[S]) -> Range<usize> {
+    if slices.len() <= calls::SLICES {
+        return 0..slices.len();
+    }
+    let first = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
+    first..slices.len().min(first + calls::SLICES)
 }
 
 /// The completion of a wait that was cancelled.

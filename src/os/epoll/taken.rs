@@ -69,7 +69,13 @@ impl Socket {
         stage: &mut Stage,
         out: &mut Vec<Completion>,
     ) {
-        self.end(direction, |_| forget(), stage, out);
+        let before = |side: &mut Side| {
+            // Who has nobody see to it has asked for nothing.
+            if side.armed != Armed::No {
+                forget();
+            }
+        };
+        self.end(direction, before, stage, out);
     }
 
     fn end(

@@ -217,6 +217,15 @@ fn more_slices_than_one_call_takes() {
             read += count;
         }
         assert!(back == bytes);
+        // Empty ones in front are no end.
+        let mut slices = vec![IoSlice::new(b""); 1_500];
+        slices.push(IoSlice::new(b"x"));
+        assert_eq!(client.write_vectored(&slices).await?, 1);
+        let mut byte = [0];
+        let mut slices: Vec<_> = (0..1_500).map(|_| IoSliceMut::new(&mut [])).collect();
+        slices.push(IoSliceMut::new(&mut byte));
+        assert_eq!(server.read_vectored(&mut slices).await?, 1);
+        assert_eq!(&byte, b"x");
         Ok(())
     });
 }
