@@ -46,7 +46,7 @@ impl Busy {
         self.counted = if self.worked == 0 { 0 } else { now };
     }
 
-    /// The thread leaves the seat: what was counted says nothing of the next one.
+    /// Begins anew, but for the pace.
     pub(crate) fn forget(&mut self) {
         (self.worked, self.counted) = (0, 0);
     }

@@ -189,6 +189,7 @@ impl Drop for Leave<'_, '_> {
         worker.drain_remote();
         worker.drain_retired();
         shared.empty_seat(worker.core, worker.seat, 0);
+        worker.note_left();
         // As before a park: nobody may come back for a while.
         #[cfg(feature = "coro")]
         worker.core.stacks.trim();

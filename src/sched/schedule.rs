@@ -298,9 +298,6 @@ impl Shared {
 
     /// Gives back what a seat's ring and slot hold, for others to run: nobody sits there any more.
     pub(crate) fn empty_seat(&self, core: &Core, seat: &Seat, number: u32) {
-        let mut busy = core.busy.get();
-        busy.forget();
-        core.busy.set(busy);
         let worker = number as u16;
         if let Some(task) = seat.lifo.take() {
             core.emit(Event::Dequeue { task: task.id(), place: Place::Lifo, worker, by: number });

@@ -88,6 +88,13 @@ impl Worker<'_> {
         }
     }
 
+    /// The thread leaves the seat: how busy it was says nothing of the next one.
+    pub(crate) fn note_left(&self) {
+        let mut busy = self.core.busy.get();
+        busy.forget();
+        self.core.busy.set(busy);
+    }
+
     /// It has slept.
     pub(crate) fn note_slept(&self) {
         let mut busy = self.core.busy.get();
