@@ -196,7 +196,7 @@ impl Builder {
 
     /// How long a worker keeps tasks that became ready together before it wakes another worker for what is left of them, if
     /// its recent polls were short and it has time to spare. One that has been busy for as long wakes others at once, unless what
-    /// it has takes less than a sixteenth of that.
+    /// it has takes less than a quarter of that.
     /// Zero: not at all, for the shortest delays at the price of more CPU time. Default: 500 µs.
     pub fn share_delay(mut self, delay: Duration) -> Self {
         self.config.share_delay = delay;

@@ -100,8 +100,8 @@ fn run(kernel: Kernel, workers: usize, connections: u32, pause: Duration) -> Cam
 #[test]
 fn a_busy_worker_shares_short_requests() {
     for kernel in [Kernel::Epoll, Kernel::Uring] {
-        // 8 connections are a backlog of a tenth of a millisecond at most: no look's tasks are ever enough by themselves.
-        for connections in [8, 32] {
+        // 16 connections are a backlog of a fifth of a millisecond at most: no look's tasks are ever enough by themselves.
+        for connections in [16, 32] {
             let one = run(kernel, 1, connections, Duration::ZERO);
             let two = run(kernel, 2, connections, Duration::ZERO);
             assert!(

@@ -30,9 +30,9 @@ pub(crate) enum Offer {
     },
 }
 
-/// The part of `share_delay` that a busy worker's tasks have to take for a peer to be woken for them: of 500 µs 31, in which a peer is up
-/// and does its share.
-const WORTHWHILE: u64 = 16;
+/// The part of `share_delay` that a busy worker's tasks have to take for a peer to be woken for them: of 500 µs 125, in which a peer is
+/// up and does its share, and that pays for the wake and the move.
+const WORTHWHILE: u64 = 4;
 
 impl Worker<'_> {
     /// A poll starts: offers what is owed, unless nothing is left or it is worth to keep it.
