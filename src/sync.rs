@@ -92,11 +92,10 @@ impl Hint {
     }
 }
 
-/// The first of `count` numbers that nobody else in the process gets, a multiple of it if all ask for as many; never 0. Never a point: for
-/// names that are compared and nothing else.
-pub fn unique(count: u64) -> u64 {
-    static BLOCKS: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(1);
-    BLOCKS.fetch_add(1, core::sync::atomic::Ordering::Relaxed) * count
+/// A number that nobody else in the process gets, from 1. Never a point: for names that are compared and nothing else.
+pub fn unique() -> u64 {
+    static NEXT: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, core::sync::atomic::Ordering::Relaxed)
 }
 
 /// A statistic: relaxed, written by one thread, read by any. Never a point and never in a store buffer, so nothing may hang on its value.

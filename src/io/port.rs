@@ -66,11 +66,6 @@ pub(crate) fn poll_budget(context: &mut Context<'_>) -> Poll<()> {
     crate::sched::poll_budget(context)
 }
 
-/// The name of the poll that runs here, if the waker is its task's own; else 0.
-pub(crate) fn own_poll(waker: &Waker) -> u64 {
-    crate::sched::own_poll(waker)
-}
-
 /// It had one.
 pub(crate) fn spend_budget() {
     crate::sched::spend_budget();
@@ -80,6 +75,11 @@ pub(crate) fn spend_budget() {
 pub(crate) async fn take_budget() {
     core::future::poll_fn(poll_budget).await;
     spend_budget();
+}
+
+/// The name of the poll that runs here, if the waker is its task's own; else 0.
+pub(crate) fn own_poll(waker: &Waker) -> u64 {
+    crate::sched::own_poll(waker)
 }
 
 /// Lets whatever else is to be run on this worker run first.

@@ -57,7 +57,7 @@ impl Context {
     /// A poll begins here, with a name that no other poll in the process has, before or after.
     pub(crate) fn name_poll(&self) {
         let next = self.poll.get() + 1;
-        self.poll.set(if next.is_multiple_of(NAMES) { sync::unique(NAMES) } else { next });
+        self.poll.set(if next.is_multiple_of(NAMES) { sync::unique() * NAMES } else { next });
     }
 
     /// The runtime, to be kept.
@@ -161,12 +161,13 @@ pub(crate) fn poll_budget(cx: &mut TaskContext<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// The name of the poll that runs here, if the waker is the running task's own; else 0. No other poll has it, before or after.
-pub(crate) fn own_poll(waker: &Waker) -> u64 {
-    with_context(|context| match context {
-        Some(context) if crate::task::is_own(waker, context.task.get()) => context.poll.get(),
-        _ => 0,
-    })
+/// The current poll has had an inline success.
+pub(crate) fn spend_budget() {
+    with_context(|context| {
+        if let Some(context) = context {
+            context.budget.set(context.budget.get().saturating_sub(1));
+        }
+    });
 }
 
 /// Both at once: whether the current poll may have one more inline success, which it then has had.
@@ -179,13 +180,12 @@ pub(crate) fn spend_if_left() -> bool {
     })
 }
 
-/// The current poll has had an inline success.
-pub(crate) fn spend_budget() {
-    with_context(|context| {
-        if let Some(context) = context {
-            context.budget.set(context.budget.get().saturating_sub(1));
-        }
-    });
+/// The name of the poll that runs here, if the waker is the running task's own; else 0. No other poll has it, before or after.
+pub(crate) fn own_poll(waker: &Waker) -> u64 {
+    with_context(|context| match context {
+        Some(context) if crate::task::is_own(waker, context.task.get()) => context.poll.get(),
+        _ => 0,
+    })
 }
 
 /// An event of the current thread, for the checkers and its seat's recorder.

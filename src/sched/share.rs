@@ -4,12 +4,14 @@
 //! next poll starts: that poll may be all there is. If more is left then, the worker may *keep* its ring for a while: waking
 //! a peer, moving tasks and their sockets' state to another core, and their drift home cost as much as several short polls.
 //! So it waits for about as long as sharing costs (`share_delay`) before it pays that cost, as one rents before one buys. It
-//! shares at once where its last polls were so long that what it has would take longer than that, and where it has been busy for that long ([`busy`](super::busy)): then
-//! it needs help, though each look's tasks are soon done, unless they are done before a woken peer would begin.
+//! shares at once where its last polls were so long that what it has would take longer than that, and where it has been busy for
+//! that long ([`busy`](super::busy)): then it needs help, though each look's tasks are soon done, unless they are done before a
+//! woken peer would begin.
 //!
 //! A kept ring is not searched by others. Nothing can be stranded in it: the owner offers it when the delay has passed and
 //! a poll starts; an idle peer, which watches, does so when the owner has been inside one poll for a watch interval.
 
+use super::busy::Busy;
 use super::core::Core;
 use super::shared::Shared;
 use super::worker::Worker;
@@ -62,9 +64,7 @@ impl Worker<'_> {
             // Relaxed: a peer that offered the ring in this worker's stead has looked at the sleepers for what it held then.
             return now.saturating_sub(since) < delay && self.seat.kept.load(Ordering::Relaxed);
         }
-        let mut busy = core.busy.get();
-        busy.worked(now, self.seat.pulse.beat.get(), delay);
-        core.busy.set(busy);
+        let busy = self.note(|busy| busy.worked(now, self.seat.pulse.beat.get(), delay));
         let worthwhile = if busy.is_busy(delay) { delay / WORTHWHILE } else { delay };
         if busy.time_for(core.ring.len()) >= worthwhile {
             return false;
@@ -80,28 +80,32 @@ impl Worker<'_> {
 
     /// The worker sleeps next: its time at work ends.
     pub(crate) fn note_sleep(&self) {
-        let mut busy = self.core.busy.get();
-        if busy.counts() {
+        if self.core.busy.get().counts() {
             let now = self.shared.os.now().as_nanos();
-            busy.worked(now, self.seat.pulse.beat.get(), self.shared.config.share_delay_ns());
-            self.core.busy.set(busy);
+            self.note(|busy| {
+                busy.worked(now, self.seat.pulse.beat.get(), self.shared.config.share_delay_ns())
+            });
+        }
+    }
+
+    /// It has slept.
+    pub(crate) fn note_slept(&self) {
+        if self.core.busy.get().counts() {
+            let now = self.shared.os.now().as_nanos();
+            self.note(|busy| busy.slept(now));
         }
     }
 
     /// The thread leaves the seat: how busy it was says nothing of the next one.
     pub(crate) fn note_left(&self) {
-        let mut busy = self.core.busy.get();
-        busy.forget();
-        self.core.busy.set(busy);
+        self.note(Busy::forget);
     }
 
-    /// It has slept.
-    pub(crate) fn note_slept(&self) {
+    fn note(&self, what: impl FnOnce(&mut Busy)) -> Busy {
         let mut busy = self.core.busy.get();
-        if busy.counts() {
-            busy.slept(self.shared.os.now().as_nanos());
-            self.core.busy.set(busy);
-        }
+        what(&mut busy);
+        self.core.busy.set(busy);
+        busy
     }
 }
 
