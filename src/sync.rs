@@ -28,6 +28,7 @@ mod hook;
 mod plain;
 #[cfg(feature = "sim")]
 mod points;
+mod spin;
 
 thread_local! {
     /// The worker (or guest) this thread is, as the scheduler's private pointer; null outside a runtime.

@@ -1,7 +1,6 @@
 //! The names of the root crate's `sync`, over loom.
 
 pub(crate) use loom::cell::UnsafeCell;
-pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 
@@ -9,6 +8,14 @@ pub(crate) use self::ghost::{Debt, Ghost, Which};
 
 #[path = "../../src/sync/ghost.rs"]
 mod ghost;
+
+/// Asks `done` until it says yes, for what another thread is about to do.
+pub(crate) fn spin_until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        loom::hint::spin_loop();
+        loom::thread::yield_now();
+    }
+}
 
 /// Loom's atomic of the same name, with a *turn* before each load: a relaxed read-modify-write of a word of its own beside it.
 ///

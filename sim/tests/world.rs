@@ -253,9 +253,7 @@ fn a_deadlock_is_reported_with_who_waits() {
 fn a_livelock_is_found() {
     let simulation = Simulation::new("livelock").bare_host("a", || {
         let flag = AtomicU32::new(0);
-        while flag.load(Ordering::Acquire) == 0 {
-            pirn::sync::spin_loop();
-        }
+        pirn::sync::spin_until(|| flag.load(Ordering::Acquire) != 0);
     });
     assert!(matches!(explore(&simulation, 1), Some(Verdict::Livelock(_))));
     let yields = Simulation::new("yields").bare_host("a", || {
@@ -274,9 +272,7 @@ fn a_livelock_is_found() {
             pirn_sim::busy(Duration::from_secs(1));
             setter.store(1, Ordering::Release);
         });
-        while flag.load(Ordering::Acquire) == 0 {
-            pirn::sync::spin_loop();
-        }
+        pirn::sync::spin_until(|| flag.load(Ordering::Acquire) != 0);
         setter.join();
     });
     assert_eq!(explore(&waits.tso(true), 200), None);

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::worker::Worker;
 use crate::queue::Injector;
 use crate::sleep::Sleep;
-use crate::sync::{Apart, AtomicBool, AtomicU32, Ghost, ghost};
+use crate::sync::{Apart, AtomicBool, AtomicU32, Ghost, Hint, ghost};
 use crate::task::Task;
 
 /// One group.
@@ -23,6 +23,8 @@ pub(crate) struct Group {
     pub(crate) watching: Apart<AtomicU32>,
     /// A LIFO slot was used or a ring kept since the group was last quiet.
     pub(crate) watch_asked: Apart<AtomicBool>,
+    /// About how many watch looks in a row found nobody overdue.
+    pub(crate) calm: Apart<Hint>,
 }
 
 impl Group {
@@ -39,6 +41,7 @@ impl Group {
                 sleep: Apart::new(Sleep::new(start..first)),
                 watching: Apart::new(AtomicU32::new(0)),
                 watch_asked: Apart::new(AtomicBool::new(false)),
+                calm: Apart::new(Hint::new(0)),
             }
         };
         configs.iter().map(group).collect()

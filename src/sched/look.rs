@@ -9,7 +9,7 @@ use core::task::Waker;
 use super::shared::{Seat, Shared};
 use super::worker::Worker;
 use crate::os::{Completion, Wait};
-use crate::sync::{Ghost, Ordering, Which, ghost, spin_loop};
+use crate::sync::{Ghost, Ordering, Which, ghost, spin_until};
 use crate::task;
 use crate::timer::Key;
 use crate::trace::Event;
@@ -34,9 +34,7 @@ impl Shared {
 
     /// Takes the hold of one's own seat: a peer that has it gives it up after one look that does not wait.
     pub(crate) fn hold_own(&self, seat: u32, parked: bool) {
-        while !self.try_hold(seat, seat, parked) {
-            spin_loop();
-        }
+        spin_until(|| self.try_hold(seat, seat, parked));
     }
 
     /// Lets go.

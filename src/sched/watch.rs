@@ -4,8 +4,9 @@
 //! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
 //! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
-//! parks without limit. A look that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a park (or makes the first thing
-//! to serve) and finds it zero wakes a sleeper.
+//! parks without limit. While others run it is four times as long once [`CALM_LIMIT`] looks in a row found nobody overdue. A look
+//! that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a
+//! park (or makes the first thing to serve) and finds it zero wakes a sleeper.
 //!
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
 //! for the whole interval. Its driver is polled once without waiting, its wheel advanced, its LIFO slot emptied; all
@@ -30,6 +31,11 @@ use crate::trace::{Event, Place};
 const QUIET_LIMIT: u32 = 7;
 /// The same for looks at a vacant seat 0, which go on: 4 ms apart. (Its timers have looks of their own.)
 const VACANT_LIMIT: u32 = 4;
+/// Looks in a row that found nobody overdue, after which the next ones are [`CALM_FACTOR`] intervals apart: 64 ms of the default interval,
+/// so that who computes for long every now and then keeps its peers attentive.
+const CALM_LIMIT: u32 = 256;
+/// Looks cost: each interrupts whatever the kernel runs on the looker's CPU.
+const CALM_FACTOR: u32 = 4;
 /// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
 const SOONER: u32 = 4;
 
@@ -66,11 +72,15 @@ impl Worker<'_> {
             group.watching.fetch_add(1, Ordering::Relaxed);
             all_asleep = false;
         }
-        // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two intervals.
+        // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two of these.
         let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
-        let doubled = if all_asleep { quiet.min(limit) } else { 0 };
+        let apart = match all_asleep {
+            true => 1 << quiet.min(limit),
+            false if group.calm.get() >= CALM_LIMIT => CALM_FACTOR,
+            false => 1,
+        };
         let once = shared.config.watch_interval / if self.core.serving.get() { SOONER } else { 1 };
-        let interval = once.saturating_mul(parked.max(1) << doubled);
+        let interval = once.saturating_mul(parked.max(1) * apart);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
         if vacant && let Some(timer) = shared.seat(0).wheel.lock().next() {
@@ -87,6 +97,7 @@ impl Worker<'_> {
     pub(crate) fn watch(&self) {
         self.core.quiet.set(self.core.quiet.get().saturating_add(1));
         self.core.serving.set(false);
+        self.group.calm.set(self.group.calm.get().saturating_add(1));
         for peer in self.group.seats() {
             if peer == self.number {
                 continue;
@@ -101,6 +112,7 @@ impl Worker<'_> {
             let vacant = peer == 0 && self.shared.vacant_seat_waits(self.group);
             if overdue {
                 self.shared.seat(peer).pulse.overdue.set(beat);
+                self.group.calm.set(0);
             }
             if overdue || vacant {
                 let found = self.take_over(peer);

@@ -1,6 +1,5 @@
 //! Production: `std`, and nothing added.
 
-pub use core::hint::spin_loop;
 pub use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
@@ -9,6 +8,12 @@ use std::time::Duration;
 
 use super::{Debt, Ghost};
 use crate::trace::Event;
+
+/// Asks `done` until it says yes, for what another thread is about to do.
+#[inline]
+pub fn spin_until(done: impl FnMut() -> bool) {
+    super::spin::briefly(done);
+}
 
 /// A cell whose accesses are closures, so that loom can watch them.
 #[derive(Debug, Default)]

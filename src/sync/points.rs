@@ -213,16 +213,21 @@ pub fn fence(order: Ordering) {
     real::fence(order);
 }
 
-/// A hint that this thread waits for another one.
+/// Asks `done` until it says yes, for what another thread is about to do.
 #[inline]
 #[track_caller]
-pub fn spin_loop() {
-    if simulated()
-        && let Some(hook) = current()
-    {
-        return hook.spin(Location::caller());
+pub fn spin_until(mut done: impl FnMut() -> bool) {
+    if simulated() {
+        let caller = Location::caller();
+        while !done() {
+            match current() {
+                Some(hook) => hook.spin(caller),
+                None => core::hint::spin_loop(),
+            }
+        }
+        return;
     }
-    core::hint::spin_loop();
+    super::spin::briefly(done);
 }
 
 /// A cell whose accesses are closures, so that loom can watch them.

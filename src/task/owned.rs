@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use super::raw::{Header, Task, cold};
 use crate::queue::Link;
-use crate::sync::{AtomicBool, Ordering, UnsafeCell, spin_loop};
+use crate::sync::{AtomicBool, Ordering, UnsafeCell, spin_until};
 
 /// The links of one task.
 #[derive(Debug, Default)]
@@ -33,9 +33,7 @@ impl Owned {
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut OwnedList) -> R) -> R {
         // Acquire: pairs with the store below, the list is as the last one left it.
-        while self.busy.swap(true, Ordering::Acquire) {
-            spin_loop();
-        }
+        spin_until(|| !self.busy.swap(true, Ordering::Acquire));
         // SAFETY: `busy` was false and is this thread's now.
         let answer = self.list.with_mut(|list| f(unsafe { &mut *list }));
         // Release: pairs with the swap above.

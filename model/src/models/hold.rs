@@ -8,7 +8,7 @@ use loom::thread;
 use super::explore;
 use crate::ops::{Awaits, Ops, Polled};
 use crate::os::{Completion, Token};
-use crate::sync::{AtomicU32, Ordering, UnsafeCell, spin_loop};
+use crate::sync::{AtomicU32, Ordering, UnsafeCell, spin_until};
 
 const FREE: u32 = 0;
 
@@ -57,10 +57,7 @@ fn owner_against_takeover() {
             let seat = seat.clone();
             move || if seat.try_hold(2) { seat.reap() } else { 0 }
         });
-        while !seat.try_hold(1) {
-            spin_loop();
-            thread::yield_now();
-        }
+        spin_until(|| seat.try_hold(1));
         let own = seat.reap();
         let other = peer.join().unwrap();
         assert_eq!(own + other, 2, "a completion was lost or doubled");

@@ -7,3 +7,5 @@ pub(crate) use self::plain::*;
 mod ghost;
 #[path = "../../../src/sync/plain.rs"]
 mod plain;
+#[path = "../../../src/sync/spin.rs"]
+mod spin;
