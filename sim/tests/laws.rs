@@ -39,7 +39,7 @@ fn ends_on<Fut: Future<Output = ()> + 'static>(
 }
 
 fn driver(worker: u32) -> DriverParts {
-    pirn_sim::os().driver(&DriverConfig { worker, batch: 16 }).expect("a driver")
+    pirn_sim::os().driver(&DriverConfig { worker, batch: 16, near: 0 }).expect("a driver")
 }
 
 /// A listener on no connection: an accept stays in flight.

@@ -32,7 +32,7 @@ struct Raw {
 impl Raw {
     fn new() -> Self {
         let os = pirn_sim::os();
-        let mut driver = os.driver(&DriverConfig { worker: 0, batch: 8 }).unwrap();
+        let mut driver = os.driver(&DriverConfig { worker: 0, batch: 8, near: 0 }).unwrap();
         driver.reap.attach().unwrap();
         Self { os, driver, ops: 0 }
     }

@@ -114,6 +114,20 @@ fn a_busy_worker_shares_short_requests() {
 }
 
 #[test]
+fn connections_of_one_listener_are_served_by_the_drivers_of_all_workers() {
+    for kernel in [Kernel::Epoll, Kernel::Uring] {
+        let one = run(kernel, 1, 16, Duration::ZERO);
+        let many = run(kernel, 8, 128, Duration::ZERO);
+        assert!(
+            many.rate > 5.0 * one.rate,
+            "{kernel:?}: {:.0} a second on one worker, {:.0} on eight",
+            one.rate,
+            many.rate
+        );
+    }
+}
+
+#[test]
 fn a_worker_with_time_to_spare_wakes_nobody() {
     for kernel in [Kernel::Epoll, Kernel::Uring] {
         // All come at once, and are a third of a millisecond of work in every 1.5: one worker does it. A worker that forgot its

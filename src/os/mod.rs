@@ -214,6 +214,8 @@ pub struct DriverConfig {
     pub worker: u32,
     /// Completions collected at most in one look.
     pub batch: usize,
+    /// So many sockets are at home here before a connection that one of their listeners accepted is at home where its task runs.
+    pub near: usize,
 }
 
 /// The three parts of a driver.

@@ -136,7 +136,8 @@ unsafe impl Sync for Seat {}
 
 impl Seat {
     fn new(os: &Arc<dyn Os>, config: &Config, number: u32, group: u32, workers: usize) -> io::Result<Self> {
-        let driver = os.driver(&DriverConfig { worker: number, batch: config.batch })?;
+        let near = config.groups[group as usize].near();
+        let driver = os.driver(&DriverConfig { worker: number, batch: config.batch, near })?;
         let (owner, shared_ring) = ring(number, config.ring_capacity);
         let recorder = (config.recorder > 0).then(|| Arc::new(Recorder::new(config.recorder)));
         #[cfg(feature = "coro")]

@@ -70,11 +70,10 @@ pub(crate) fn compare(args: &args::Compare) -> Result<(), Failure> {
     if args.only != Some(args::Half::Live) {
         let (costs, whose) = costs(args)?;
         notes.push(format!("Simulated: {whose}."));
-        notes.push(format!(
-            "Where it says simulated, each worker has a CPU and the clients cost nothing; where it says shared, server and clients share \
-             {} CPU(s), as live.",
-            cpus()
-        ));
+        notes.push("Where it says simulated, each worker has a CPU and the clients cost nothing.".to_owned());
+        if args.only.is_none() {
+            notes.push(format!("Where it says shared, server and clients share {} CPU(s), as live.", cpus()));
+        }
         cells.extend(simulated_cells(args, &costs)?);
     }
     if let Some(found) = agreement::describe(&cells) {
@@ -98,7 +97,8 @@ pub(crate) fn compare(args: &args::Compare) -> Result<(), Failure> {
 
 /// How it was measured.
 fn notes(args: &args::Compare) -> Vec<String> {
-    let mut notes = vec![format!(
+    let mut notes = Vec::new();
+    let live = format!(
         "Live: Linux {}, {} CPU(s); server with the workers named and clients on one thread, all in one process, over TCP of the loopback \
          interface, {} connections a worker, each with one request at a time; medians of {} interleaved round(s) of about {} ms.",
         crate::probe::kernel(),
@@ -106,7 +106,10 @@ fn notes(args: &args::Compare) -> Vec<String> {
         load::CONNECTIONS,
         if args.quick { 1 } else { args.rounds },
         if args.quick { QUICK } else { LIVE }.as_millis(),
-    )];
+    );
+    if args.only != Some(args::Half::Simulated) {
+        notes.push(live);
+    }
     if args.quick {
         notes.push("A quick run, to see whether it works: its figures say nothing.".to_owned());
     }

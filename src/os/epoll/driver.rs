@@ -16,7 +16,7 @@ use crate::os::{
 
 /// Makes the parts.
 pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
-    let (set, alarm) = (Arc::new(Set::new()?), Alarm::new()?);
+    let (set, alarm) = (Arc::new(Set::new(config.near)?), Alarm::new()?);
     set.register_alarm(&alarm)?;
     let batch = config.batch.max(1);
     let files = Arc::new(PoolOf { pool: Arc::clone(files), sink: set.clone() });

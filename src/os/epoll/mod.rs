@@ -56,7 +56,7 @@ mod taken;
 
 /// The live machine on epoll, the same for every call. Fails if the kernel refuses what it needs, and says what.
 pub fn epoll() -> io::Result<Arc<dyn Os>> {
-    Set::new()?;
+    Set::new(0)?;
     Ok(machine("epoll", driver::parts))
 }
 

@@ -7,15 +7,14 @@ use crate::os::{Descriptor, Fd};
 /// Generations have 28 bits: a key leaves the four highest bits of a kernel's user data free.
 const GENERATIONS: u32 = 0x0fff_ffff;
 
-/// So many sockets fill several looks of one worker: more of them belong with another.
-const CROWD: usize = 256;
-
 /// The registered sockets. A key is an index and the entry's generation, so an event of a socket that has gone finds nobody.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::os) struct Registry {
     entries: Vec<Entry>,
     free: Vec<u32>,
     closed: bool,
+    /// As many are a crowd.
+    crowd: usize,
 }
 
 #[derive(Debug)]
@@ -25,6 +24,11 @@ struct Entry {
 }
 
 impl Registry {
+    /// Nobody yet.
+    pub(in crate::os) fn new(crowd: usize) -> Self {
+        Self { entries: Vec::new(), free: Vec::new(), closed: false, crowd }
+    }
+
     fn entry(&mut self, key: u64) -> Option<&mut Entry> {
         self.entries.get_mut(key as u32 as usize).filter(|entry| entry.generation == (key >> 32) as u32)
     }
@@ -64,9 +68,9 @@ impl Registry {
         self.entries.len() - self.free.len()
     }
 
-    /// Whether there are enough for looks that are full.
+    /// Whether connections should rather be at home elsewhere.
     pub(in crate::os) fn is_crowded(&self) -> bool {
-        self.len() >= CROWD
+        self.len() >= self.crowd
     }
 
     /// All registrations.

@@ -36,11 +36,12 @@ struct Staged {
 }
 
 impl Set {
-    pub(super) fn new() -> io::Result<Self> {
+    /// An empty one. `near` as in `DriverConfig`.
+    pub(super) fn new(near: usize) -> io::Result<Self> {
         let set = Self {
             epoll: sys::create()?,
             event: sys::eventfd()?,
-            registry: Mutex::default(),
+            registry: Mutex::new(Registry::new(near)),
             staged: Mutex::default(),
         };
         sys::add(&set.epoll, set.event.as_raw_fd(), libc::EPOLLIN as u32, WAKE)?;

@@ -89,7 +89,7 @@ pub(in crate::os) trait Home: Sink + fmt::Debug {
     fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
     /// Watches for one thing besides the `others`, anew if that ended.
     fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()>;
-    /// Whether it serves so many sockets that another one would make its looks worth no more.
+    /// Whether it serves so many sockets that what its listeners accept is to be at home where its task runs.
     fn is_crowded(&self) -> bool;
     /// Whether it takes what is wanted from the kernel itself, and hands it over (`taken.rs`).
     fn takes(&self, want: Want) -> bool;

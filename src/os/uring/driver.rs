@@ -35,7 +35,7 @@ const KIND: u32 = 60;
 
 /// Makes the parts.
 pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<DriverParts> {
-    let outbox = Arc::new(Outbox::new()?);
+    let outbox = Arc::new(Outbox::new(config.near)?);
     let alarm = Alarm::new()?;
     let files = Arc::new(FileRing::new(Arc::clone(files), &outbox));
     let reap = UringReap {

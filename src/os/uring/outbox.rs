@@ -42,8 +42,9 @@ struct Staged {
 }
 
 impl Outbox {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { event: calls::eventfd()?, registry: Mutex::default(), staged: Mutex::default() })
+    pub(super) fn new(near: usize) -> io::Result<Self> {
+        let registry = Mutex::new(Registry::new(near));
+        Ok(Self { event: calls::eventfd()?, registry, staged: Mutex::default() })
     }
 
     /// The eventfd.

@@ -38,7 +38,8 @@ impl World {
     pub(crate) fn bench(&self, drivers: u32, batch: usize) -> Bench {
         let drivers = (0..drivers)
             .map(|worker| {
-                let mut parts = self.os.driver(&DriverConfig { worker, batch }).expect("a driver");
+                let mut parts =
+                    self.os.driver(&DriverConfig { worker, batch, near: usize::MAX }).expect("a driver");
                 parts.reap.attach().expect("attach");
                 parts
             })

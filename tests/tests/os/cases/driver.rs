@@ -57,7 +57,8 @@ pub(crate) fn unpark_ends_a_wait(world: &World) {
     let thread = world.os.spawn_thread(
         spec,
         Box::new(move || {
-            let mut pause = os.driver(&pirn::os::DriverConfig { worker: 1, batch: 1 }).expect("a driver");
+            let mut pause =
+                os.driver(&pirn::os::DriverConfig { worker: 1, batch: 1, near: 0 }).expect("a driver");
             pause.reap.attach().expect("attach");
             for round in 1..=ROUNDS {
                 pause
