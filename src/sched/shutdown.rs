@@ -27,7 +27,8 @@ use crate::trace::{Event, Place, PollEnd};
 
 const OPEN: u32 = 0;
 const CLOSING: u32 = 1;
-const OVER: u32 = 2;
+const ENDING: u32 = 2;
+const OVER: u32 = 3;
 
 /// After the limit: how long the kernel may take to give back cancelled ops.
 const GRACE: Duration = Duration::from_millis(100);
@@ -61,6 +62,12 @@ impl Exit {
     /// Whether shutdown was asked for. Relaxed: the token that follows makes each worker look again.
     pub(crate) fn is_closing(&self) -> bool {
         self.stage.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// Whether ops are refused: all tasks are gone, and a thread that starts one op after the other must not keep the workers. Relaxed:
+    /// who misses it is refused by the worker that it asks.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= ENDING
     }
 
     /// Whether all workers have left.
@@ -217,7 +224,10 @@ impl Worker<'_> {
     /// Step 4.
     fn end_ops(&self) {
         let (seat, shared) = (self.seat, self.shared);
-        // Guests and plain threads may still start ops: from here on they are refused as they come (`drain_remote`).
+        // Guests and plain threads may still start ops: from here on they are refused, those on their way as they come (`drain_remote`).
+        // Relaxed: see `is_ending`. The first worker changes it.
+        let stage = &shared.exit.stage;
+        let _ = stage.compare_exchange(CLOSING, ENDING, Ordering::Relaxed, Ordering::Relaxed);
         self.core.ending.replace(Some(BTreeSet::new()));
         let limit = shared.exit.state.lock().deadline.unwrap_or(Instant::from_nanos(u64::MAX));
         self.reap_until(limit, Ops::waiting_tokens);

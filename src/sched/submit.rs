@@ -52,7 +52,8 @@ impl Port for Shared {
     }
 
     fn start(&self, op: Op) -> Started {
-        if self.exit.is_over() {
+        // A send goes on as long as there are workers, for its bytes were accepted.
+        if self.exit.is_over() || self.exit.is_ending() && !matches!(op, Op::Send { .. }) {
             return Started::Done(refused());
         }
         with_context(|cx| match self.io_here(cx) {

@@ -1,8 +1,11 @@
 //! Shutdown: the main futures return while everything is in flight: accepts, reads, writes, timers, local tasks, blocking
 //! work, wakes. Each runtime must end, and each future be dropped once.
 
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::mailbox::Bell;
@@ -84,6 +87,21 @@ fn background(setting: &Setting) -> u64 {
             });
         })
         .detach();
+        // One starts accepts until they are refused.
+        let handle = pirn::Handle::current();
+        pirn::spawn_blocking(move || {
+            while handle.block_on(accepts_in_vain()) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        })
+        .detach();
+        // One waits for a call that may end when all workers have; by then it may have been on their seat, and be on none.
+        let handle = pirn::Handle::current();
+        pirn::spawn_blocking(move || {
+            let call = handle.spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)));
+            drop(handle.block_on(call));
+        })
+        .detach();
         // Dropped in a shutdown, it spawns: which must be refused or dropped as well, not lost.
         pirn::spawn(async {
             let _last = SpawnsWhenDropped;
@@ -91,7 +109,14 @@ fn background(setting: &Setting) -> u64 {
         })
         .detach();
     }
-    8 * u64::from(setting.size.width)
+    10 * u64::from(setting.size.width)
+}
+
+/// Begins to accept and gives it up; false: the runtime refused.
+async fn accepts_in_vain() -> bool {
+    let Ok(listener) = pirn::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await else { return false };
+    let mut accept = listener.accept();
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut accept).poll(cx))).await.is_pending()
 }
 
 /// Two tasks that wake each other for ever.
