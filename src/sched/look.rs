@@ -123,7 +123,7 @@ impl Worker<'_> {
                 ghost(|| Ghost::TimerWake { worker: seat, key, waker: Which::woken_by(waker) });
                 self.core.emit(Event::TimerFire { worker: seat as u16, key, now });
             }
-            note_next(seat, &mut wheel);
+            note_next(seat, other, &mut wheel);
         }
         let any = !fired.is_empty();
         for (_, waker) in fired.drain(..) {
@@ -134,9 +134,10 @@ impl Worker<'_> {
     }
 }
 
-/// Tells the checkers the earliest deadline of a wheel that changed; under its lock.
-pub(crate) fn note_next(seat: u32, wheel: &mut crate::timer::Wheel<Waker>) {
-    ghost(|| Ghost::WheelNext { worker: seat, deadline: wheel.next().unwrap_or(u64::MAX) });
+/// Tells the checkers the earliest deadline of a wheel that changed, and how many timers it has; under its lock.
+pub(crate) fn note_next(worker: u32, seat: &Seat, wheel: &mut crate::timer::Wheel<Waker>) {
+    ghost(|| Ghost::WheelNext { worker, deadline: wheel.next().unwrap_or(u64::MAX) });
+    ghost(|| Ghost::Armed { worker, count: seat.armed.get() });
 }
 
 /// A fired timer's key and waker, for the buffer of a look.

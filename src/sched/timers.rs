@@ -41,7 +41,7 @@ impl Shared {
             });
             ghost(|| Ghost::TimerKey { worker: number, key: key.index(), generation: key.generation() });
             ghost(|| Ghost::TimerAwait { worker: number, key: key.index(), waker: which });
-            note_next(number, &mut wheel);
+            note_next(number, seat, &mut wheel);
             // Relaxed: written under this lock before each park.
             (key, first, seat.parked_until.load(Ordering::Relaxed))
         };
@@ -89,7 +89,7 @@ impl Shared {
             if waker.is_some() {
                 seat.armed.set(wheel.len() as u64);
                 super::emit(Event::TimerCancel { worker: armed.seat as u16, key: armed.key.index() });
-                note_next(armed.seat, &mut wheel);
+                note_next(armed.seat, seat, &mut wheel);
             }
             waker
         };

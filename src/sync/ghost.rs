@@ -117,4 +117,6 @@ pub enum Ghost {
     TimerGone { worker: u32, key: u32, generation: u32 },
     /// The earliest deadline of the wheel of `worker` right after a change of it (ns; `u64::MAX`: none).
     WheelNext { worker: u32, deadline: u64 },
+    /// So many timers are armed on the wheel of `worker`, says the count that others go by, right after a change.
+    Armed { worker: u32, count: u64 },
 }

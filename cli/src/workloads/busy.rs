@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pirn::task::JoinHandle;
 use pirn::time::Instant;
 
-use super::{Host, Report, Setting, Size, Workload, echo};
+use super::mailbox::Bell;
+use super::{Host, Random, Report, Setting, Size, Workload, echo};
 
 pub(crate) const WORKLOAD: Workload = Workload {
     name: "busy",
@@ -27,13 +29,38 @@ const READINGS: u32 = 40;
 async fn server(setting: Arc<Setting>) -> Result<Report, String> {
     let done = Arc::new(AtomicBool::new(false));
     let yielders: Vec<_> = (0..2).map(|_| pirn::spawn(yields(done.clone()))).collect();
+    let others = if Random::new().below(2) == 0 { never_idle(&done) } else { Vec::new() };
     let report = echo::server(setting).await;
     // Relaxed: they see it some time.
     done.store(true, Ordering::Relaxed);
-    for yielder in yielders {
-        let _ = yielder.await;
+    for task in yielders.into_iter().chain(others) {
+        let _ = task.await;
     }
     report
+}
+
+/// Tasks because of which neither the LIFO slot nor the inbox of a worker is ever empty.
+fn never_idle(done: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let (one, other) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    let over = done.clone();
+    let local = pirn::spawn_local(async move {
+        while !over.load(Ordering::Relaxed) {
+            pirn::yield_now().await;
+        }
+    });
+    let volley = |mine, other| pirn::spawn(volley(done.clone(), mine, other));
+    vec![local, volley(one.clone(), other.clone()), volley(other, one)]
+}
+
+/// Rings back whenever it is rung.
+async fn volley(done: Arc<AtomicBool>, mine: Arc<Bell>, other: Arc<Bell>) {
+    for round in 1.. {
+        other.ring();
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        mine.rung(round).await;
+    }
 }
 
 async fn yields(done: Arc<AtomicBool>) {

@@ -1,7 +1,7 @@
 //! Callers: several threads inside `block_on` of one runtime; the seat that they share goes from one to the next while tasks
 //! are in its ring, timers on its wheel and bytes on their way in its driver.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,40 +68,55 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
 
 /// Two tasks that send and receive, whoever is on the seat: the connection is at home there.
 async fn transfer(ip: IpAddr, all: usize) -> Result<[JoinHandle<Result<(), String>>; 2], String> {
-    let failed = |error: std::io::Error| format!("a connection within the host: {error}");
     let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.map_err(failed)?;
     let address = SocketAddr::new(ip, listener.local_addr().map_err(failed)?.port());
     let (sender, accepted) = zip(TcpStream::connect(address), listener.accept()).await;
     let (sender, (receiver, _)) = (sender.map_err(failed)?, accepted.map_err(failed)?);
-    let send = pirn::spawn(async move {
-        let random = Random::new();
-        let mut sent = 0;
-        while sent < all {
-            let end = (sent + 1 + random.below(300) as usize).min(all);
-            let bytes: Vec<u8> = (sent..end).map(|at| at as u8).collect();
-            sender.write_all(&bytes).await.map_err(failed)?;
-            sent = end;
-            match random.below(3) {
-                0 => sleep(Duration::from_micros(100)).await,
-                1 => pirn::yield_now().await,
-                _ => {}
-            }
-        }
-        sender.flush().await.map_err(failed)
+    // What comes back is less, so that both directions are watched for a while, and then one.
+    let there = pirn::spawn(async move {
+        let (sent, received) = zip(send(&sender, all), receive(&sender, all / 3)).await;
+        sent.and(received)
     });
-    let receive = pirn::spawn(async move {
-        let (mut received, mut bytes) = (0, [0; 200]);
-        loop {
-            let n = receiver.read(&mut bytes).await.map_err(failed)?;
-            if n == 0 {
-                return check(received == all, || format!("{received} of {all} bytes came"));
-            }
-            let right = bytes[..n].iter().enumerate().all(|(at, byte)| *byte == (received + at) as u8);
-            check(right, || format!("a wrong byte came behind {received} right ones"))?;
-            received += n;
-        }
+    let back = pirn::spawn(async move {
+        let (received, sent) = zip(receive(&receiver, all), send(&receiver, all / 3)).await;
+        received.and(sent)
     });
-    Ok([send, receive])
+    Ok([there, back])
+}
+
+fn failed(error: std::io::Error) -> String {
+    format!("a connection within the host: {error}")
+}
+
+/// Sends so many bytes in small pieces, with breaks, and ends its direction.
+async fn send(stream: &TcpStream, all: usize) -> Result<(), String> {
+    let random = Random::new();
+    let mut sent = 0;
+    while sent < all {
+        let end = (sent + 1 + random.below(300) as usize).min(all);
+        let bytes: Vec<u8> = (sent..end).map(|at| at as u8).collect();
+        stream.write_all(&bytes).await.map_err(failed)?;
+        sent = end;
+        match random.below(3) {
+            0 => sleep(Duration::from_micros(100)).await,
+            1 => pirn::yield_now().await,
+            _ => {}
+        }
+    }
+    stream.shutdown(Shutdown::Write).await.map_err(failed)
+}
+
+async fn receive(stream: &TcpStream, all: usize) -> Result<(), String> {
+    let (mut received, mut bytes) = (0, [0; 200]);
+    loop {
+        let n = stream.read(&mut bytes).await.map_err(failed)?;
+        if n == 0 {
+            return check(received == all, || format!("{received} of {all} bytes came"));
+        }
+        let right = bytes[..n].iter().enumerate().all(|(at, byte)| *byte == (received + at) as u8);
+        check(right, || format!("a wrong byte came behind {received} right ones"))?;
+        received += n;
+    }
 }
 
 /// Tasks of which each waits for the one before it, and the bell that the first one waits for.

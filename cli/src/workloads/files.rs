@@ -165,6 +165,11 @@ impl Shared {
             }
             Err(_) => check(moved <= self.size, || format!("a dropped write moved the cursor by {moved}"))?,
         }
+        // Nobody else writes here: the cursor stands behind what was written.
+        let mut now = vec![0; self.size];
+        self.file.read_exact_at(&mut now, place).await.map_err(failed("a read"))?;
+        let fresh = now.iter().take_while(|byte| **byte == (version % BYTES) as u8).count();
+        check(fresh == moved, || format!("a write of {fresh} bytes moved the cursor by {moved}"))?;
         if moved == self.size {
             region.settled.store(version, Ordering::SeqCst);
         }

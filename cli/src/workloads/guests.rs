@@ -2,6 +2,7 @@
 
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pirn::net::TcpStream;
@@ -20,6 +21,7 @@ pub(crate) const WORKLOAD: Workload = Workload {
 };
 
 async fn main(setting: Arc<Setting>) -> Result<Report, String> {
+    naps_beside_a_held_worker().await?;
     let listener = setting.listen().await?;
     let handle = pirn::Handle::current();
     let guests: Vec<_> = (0..setting.size.width)
@@ -41,6 +43,31 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
         finished(task).await?.map_err(|error| format!("a connection broke: {error}"))?;
     }
     Ok(report)
+}
+
+/// Longer than the others may take to look after a worker, however many they are.
+const HELD: Duration = Duration::from_millis(100);
+
+/// A plain thread's timers go to any worker, to one that is held in a task, too. Nothing else is armed or in flight yet: the others sleep
+/// without a limit.
+async fn naps_beside_a_held_worker() -> Result<(), String> {
+    let handle = pirn::Handle::current();
+    let held = Arc::new(AtomicBool::new(false));
+    let holds = held.clone();
+    let holder = pirn::spawn(async move {
+        holds.store(true, Ordering::Relaxed);
+        std::thread::sleep(HELD);
+    });
+    let naps = pirn::spawn_blocking(move || {
+        while !held.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        for _ in 0..4 {
+            handle.block_on(sleep(Duration::from_millis(1)));
+        }
+    });
+    finished(holder).await?;
+    finished(naps).await
 }
 
 async fn guest(setting: Arc<Setting>) -> Result<Report, String> {

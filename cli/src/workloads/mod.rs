@@ -38,6 +38,7 @@ mod storm;
 mod streams;
 mod stuck;
 mod timers;
+mod ways;
 
 /// A program for one host or more.
 pub(crate) struct Workload {
@@ -263,6 +264,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &busy::WORKLOAD,
     &streams::WORKLOAD,
     &flood::WORKLOAD,
+    &ways::WORKLOAD,
     &accepts::WORKLOAD,
     &guests::WORKLOAD,
     &files::WORKLOAD,

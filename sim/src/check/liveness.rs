@@ -1,4 +1,4 @@
-//! L1, L2, L4: what must hold when nobody owes anything, when all threads are blocked, and when nothing is due.
+//! L1, L2, L4, L7: what must hold when nobody owes anything, when all threads are blocked, and when nothing is due.
 
 use super::{Checked, Checker, NONE, Violation, counted, tasks::whereabouts};
 
@@ -139,6 +139,7 @@ impl Checker {
         self.awaited_ops_end()?;
         self.aborts_end()?;
         self.slots_served()?;
+        self.staged_sent()?;
         self.wheels_served()
     }
 
@@ -162,6 +163,22 @@ impl Checker {
                     "work waits in the ring that worker {worker} keeps to itself ({tasks}) since {since} ns: {owner}"
                 );
                 return Err(Violation::new("L8", what).worker(worker));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is staged at a worker that is stuck in a poll is sent by one that is idle.
+    fn staged_sent(&self) -> Checked {
+        for (worker, seat) in (0..).zip(&self.workers.list) {
+            if seat.staged != 0
+                && let Some((owner, before)) = self.idle_server(seat)
+                && seat.staged_since.max(self.still_until) < before
+                && !self.shutdown.asked()
+            {
+                let since = seat.staged_since;
+                let what = format!("a write has been staged at worker {worker} since {since} ns: {owner}");
+                return Err(Violation::new("L7", what).worker(worker));
             }
         }
         Ok(())
@@ -250,6 +267,11 @@ impl Checker {
     /// Whether the thread on a seat is inside a poll, or stood still lately: what is sent to it waits.
     pub fn is_stuck(&self, worker: u32) -> bool {
         self.workers.get(worker).is_none_or(|seat| seat.polling != 0 || seat.main || seat.park.is_none())
+    }
+
+    /// Until when a worker is parked, if not for ever.
+    pub fn parked_until(&self, worker: u32) -> Option<u64> {
+        self.workers.get(worker)?.park.map(|park| park.deadline).filter(|deadline| *deadline != u64::MAX)
     }
 
     /// Whether a shutdown was asked for, or no runtime runs.

@@ -193,7 +193,10 @@ impl Checker {
                 self.workers
                     .change(worker, |seat| (seat.kept, seat.kept_since, seat.kept_late) = (kept, now, false));
             }
-            Ghost::Staged { worker, count } => self.workers.change(worker, |seat| seat.staged = count),
+            Ghost::Staged { worker, count } => self.workers.change(worker, |seat| {
+                let since = if seat.staged == 0 { now } else { seat.staged_since };
+                (seat.staged, seat.staged_since) = (count, since);
+            }),
             Ghost::OpStalled { worker, stalled } => {
                 self.workers.change(worker, |seat| seat.stalled = stalled)
             }
@@ -212,6 +215,7 @@ impl Checker {
             Ghost::TimerWake { worker, key, waker } => self.timer_woken(worker, key, waker)?,
             Ghost::TimerGone { worker, key, generation } => self.timer_gone(worker, key, generation)?,
             Ghost::WheelNext { worker, deadline } => self.wheel_next(thread, worker, deadline),
+            Ghost::Armed { worker, count } => self.timers_counted(worker, count)?,
             Ghost::Watches { interval, longest } => self.watch = Watch::new(interval, longest),
         }
         Ok(())

@@ -1,10 +1,10 @@
-//! S24, S25, S29, L5, L6, L14: the armed timers of each wheel.
+//! S12, S24, S25, S29, L5, L6, L14: the armed timers of each wheel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pirn::sync::Which;
 
-use super::{Checked, Checker, Violation};
+use super::{Checked, Checker, Violation, counted};
 
 /// One wheel.
 #[derive(Debug, Default)]
@@ -112,6 +112,20 @@ impl Checker {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The count of armed timers, by which others see whether a worker is to be watched, is that of the wheel. (The last drain of a
+    /// shutdown tells of no single timer.)
+    pub(super) fn timers_counted(&self, worker: u32, count: u64) -> Checked {
+        let Some(wheel) = self.wheels.get(worker as usize).filter(|_| !self.shutdown.asked()) else {
+            return Ok(());
+        };
+        if wheel.len() as u64 == count {
+            return Ok(());
+        }
+        let (armed, what) = (counted(wheel.len() as u64, "timer"), "the wheel of worker");
+        let what = format!("{armed} of {what} {worker} are armed, and {count} are counted");
+        Err(Violation::new("S12", what).worker(worker))
     }
 
     /// A cancel found it fired or cancelled.

@@ -40,6 +40,8 @@ pub(super) struct Worker {
     pub(super) inbox: u32,
     /// Streams that hold writes for its commit.
     pub(super) staged: u32,
+    /// Since when there are any.
+    pub(super) staged_since: u64,
     /// Among the sleepers.
     pub(super) joined: bool,
     /// Among the searchers.
@@ -84,6 +86,7 @@ impl Default for Worker {
             ring_tasks: 0,
             inbox: 0,
             staged: 0,
+            staged_since: 0,
             joined: false,
             searching: false,
             token: false,

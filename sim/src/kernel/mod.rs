@@ -310,7 +310,8 @@ impl World {
         }
     }
 
-    /// A driver is about to block in a set or a ring: an eventfd is watched there, through which others can interrupt it.
+    /// A driver is about to block in a set or a ring: an eventfd is watched there, through which others can interrupt it, and an alarm if
+    /// its worker parks until some time.
     fn check_wake_source(&mut self, file: u32) {
         let Some(driver) = self.my_driver() else { return };
         let watched = match &self.kernel.files[file as usize].kind {
@@ -318,10 +319,21 @@ impl World {
             Kind::Ring(ring) => ring.polled(),
             _ => return,
         };
-        let is_event = |file: u32| matches!(self.kernel.files[file as usize].kind, Kind::Event(_));
-        if !watched.into_iter().any(is_event) {
+        let watches = |kind: fn(&Kind) -> bool| {
+            watched.iter().any(|file| kind(&self.kernel.files[*file as usize].kind))
+        };
+        let (host, worker) = (self.drivers[driver].host, self.drivers[driver].worker);
+        let until = self.hosts[host as usize].checker.parked_until(worker);
+        if !watches(|kind| matches!(kind, Kind::Event(_))) {
             let what = "a driver blocks in the kernel with no eventfd watched there: nobody can interrupt it";
             self.violates("L5", driver as u32, what.to_owned());
+        } else if let Some(until) = until
+            && !watches(|kind| matches!(kind, Kind::Timer(_)))
+        {
+            let what = format!(
+                "a driver blocks in the kernel for a worker that parks until {until} ns, with no alarm watched there: it comes back whenever something else happens"
+            );
+            self.violates("L5", driver as u32, what);
         }
     }
 

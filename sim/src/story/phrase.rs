@@ -119,7 +119,7 @@ pub(super) fn weigh_note(about: About, note: &Ghost) -> Weight {
             | RingStealEnd { .. },
         ) => Much,
         (About::Rings, RingPublish { .. }) => Little,
-        (About::Timers, WheelNext { .. } | TokenGive { .. } | TokenTake { .. }) => Much,
+        (About::Timers, WheelNext { .. } | Armed { .. } | TokenGive { .. } | TokenTake { .. }) => Much,
         (About::Ops, HoldTake { .. } | HoldFree { .. }) => Little,
         _ => Never,
     }
@@ -307,6 +307,9 @@ pub(super) fn note(me: Option<u16>, note: &Ghost) -> String {
         Ghost::WheelNext { worker, deadline: u64::MAX } => format!("the wheel of worker {worker} is empty"),
         Ghost::WheelNext { worker, deadline } => {
             format!("the next deadline on the wheel of worker {worker} is {}", seconds(deadline))
+        }
+        Ghost::Armed { worker, count } => {
+            format!("{count} timers are counted on the wheel of worker {worker}")
         }
         #[allow(unreachable_patterns, reason = "notes of a newer core")]
         other => format!("{other:?}"),
