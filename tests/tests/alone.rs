@@ -26,3 +26,23 @@ pub(crate) fn descriptors() -> usize {
     // One is the listing's own.
     std::fs::read_dir("/proc/self/fd").expect("procfs").count() - 1
 }
+
+/// Has the kernel answer a system call with `errno`, for this process and for good.
+pub(crate) fn refuse(call: libc::c_long, errno: i32) {
+    let statement = |code: u32, yes, no, k| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
+    let mut program = [
+        // The system call's number; is it that one? Then this errno, else let it pass.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
+    // SAFETY: `filter` and the program it points to are alive.
+    let set =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+    assert_eq!(set, 0, "a filter: {}", std::io::Error::last_os_error());
+}

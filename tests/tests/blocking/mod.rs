@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pirn::{Builder, Handle, Runtime};
 
+use crate::alone::{alone, refuse};
 use crate::support::{Guard, PATIENCE, entries, eventually, isolated, runtime, text, within};
 
 fn pool(threads: usize, keep_alive: Duration) -> Runtime {
@@ -245,5 +246,33 @@ fn detached_calls_run_too() {
         let mut all: Vec<_> = wait.iter().take(200).collect();
         all.sort_unstable();
         assert_eq!(all, (0..200).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_thread_that_is_refused_leaves_its_call_to_the_others() {
+    alone("blocking::a_thread_that_is_refused_leaves_its_call_to_the_others", || {
+        within(PATIENCE, || {
+            let runtime = pool(4, PATIENCE);
+            let (inside, entered) = mpsc::channel();
+            let (open, gate) = mpsc::channel::<()>();
+            let first = runtime.spawn_blocking(move || {
+                inside.send(()).unwrap();
+                gate.recv().unwrap();
+            });
+            entered.recv().unwrap();
+            for call in [libc::SYS_clone3, libc::SYS_clone] {
+                refuse(call, libc::EAGAIN);
+            }
+            let others: Vec<_> = (0..3).map(|number| runtime.spawn_blocking(move || number)).collect();
+            assert_eq!(runtime.metrics().blocking.threads, 1, "those that were refused are none");
+            open.send(()).unwrap();
+            let numbers = runtime.block_on(async {
+                first.await.unwrap();
+                join_all(others).await
+            });
+            assert_eq!(numbers, [0, 1, 2]);
+            runtime.shutdown_timeout(PATIENCE / 2).expect("nobody is waited for who never was");
+        });
     });
 }

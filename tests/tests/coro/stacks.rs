@@ -104,6 +104,7 @@ fn a_kept_pool_serves_the_next_crowd() {
 }
 
 #[test]
+#[cfg_attr(pirn_asan, ignore = "the sanitizer needs mappings too, and ends where there are none")]
 fn without_room_for_a_guard_the_handle_names_the_limit() {
     isolated("coro::stacks::without_room_for_a_guard_the_handle_names_the_limit", || {
         within(4 * PATIENCE, || {
@@ -168,6 +169,7 @@ fn an_overflow_is_reported_as_such() {
 }
 
 #[test]
+#[cfg_attr(pirn_asan, ignore = "a fault is the sanitizer's own to report")]
 fn another_fault_is_not_taken_for_an_overflow() {
     let ended = dies("coro::stacks::another_fault_is_not_taken_for_an_overflow", || {
         runtime(1).block_on(async {

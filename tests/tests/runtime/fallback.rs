@@ -7,27 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use pirn::net::{TcpListener, TcpStream};
 use pirn::{Backend, Builder};
 
-use crate::alone::alone;
-
-/// Has the kernel answer io_uring_setup with `errno`, for this process and for good.
-fn refuse(errno: i32) {
-    let statement = |code: u32, yes, no, k| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
-    let mut program = [
-        // The system call's number; is it that one? Then this errno, else let it pass.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: numbers only.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
-    let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
-    // SAFETY: `filter` and the program it points to are alive.
-    let set =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
-    assert_eq!(set, 0, "a filter: {}", std::io::Error::last_os_error());
-}
+use crate::alone::{alone, refuse};
 
 /// What `f` writes to standard error.
 fn said(f: impl FnOnce()) -> String {
@@ -71,7 +51,7 @@ fn serve() -> &'static str {
 fn falls_back(errno: i32, why: &str) {
     // SAFETY: this process runs one test on one thread.
     unsafe { std::env::remove_var("PIRN_BACKEND") };
-    refuse(errno);
+    refuse(libc::SYS_io_uring_setup, errno);
     let error = pirn::os::uring().err().expect("it is refused");
     assert!(error.to_string().contains(why), "{error}");
     let error = Builder::new().backend(Backend::Uring).build().expect_err("it was asked for");

@@ -47,6 +47,15 @@ fn reset_earlier_later_before_and_after() {
                 assert_eq!(timer.deadline(), later);
                 (&mut timer).await;
                 assert!(Instant::now() >= later);
+                // Put off, armed anew when the first deadline has passed, and brought forward again.
+                let mut timer = sleep(MS);
+                arm(&mut timer).await;
+                timer.reset(Instant::now() + HOUR);
+                eventually_async(|| armed(&handle) == 0).await;
+                arm(&mut timer).await;
+                assert_eq!(armed(&handle), 1);
+                timer.reset(Instant::now() + MS);
+                (&mut timer).await;
                 // To the past.
                 timer.reset(Instant::now() + HOUR);
                 arm(&mut timer).await;
