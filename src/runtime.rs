@@ -188,7 +188,7 @@ impl Builder {
         self
     }
 
-    /// How soon idle workers look after busy ones, above zero; four times as late while none was inside one poll for so long. Default: 250 µs.
+    /// How soon idle workers look after busy ones, above zero; four times as late while none was inside one poll for four of these. Default: 250 µs.
     pub fn watch_interval(mut self, interval: Duration) -> Self {
         self.config.watch_interval = interval;
         self

@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) fresh: Cell<bool>,
     /// Watch looks in a row that found nothing to do.
     pub(crate) quiet: Cell<u32>,
+    /// Watch looks in a row, up to the last one, that found a peer overdue: when the first one was (ns; 0: the last one found none).
+    pub(crate) overdue_since: Cell<u64>,
     /// The last watch look served an overdue peer.
     pub(crate) serving: Cell<bool>,
     /// The peers' beats at the last watch look.

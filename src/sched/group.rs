@@ -23,7 +23,7 @@ pub(crate) struct Group {
     pub(crate) watching: Apart<AtomicU32>,
     /// A LIFO slot was used or a ring kept since the group was last quiet.
     pub(crate) watch_asked: Apart<AtomicBool>,
-    /// About how many watch looks in a row found nobody overdue.
+    /// About how many watch looks found nobody overdue since the last time that somebody was for long.
     pub(crate) calm: Apart<Hint>,
 }
 

@@ -161,6 +161,7 @@ impl Seat {
             fresh: true.into(),
             ending: None.into(),
             quiet: 0.into(),
+            overdue_since: 0.into(),
             serving: false.into(),
             beats: vec![0; workers].into(),
             ids: (0, 0).into(),

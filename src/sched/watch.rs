@@ -4,7 +4,7 @@
 //! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
 //! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
-//! parks without limit. While others run it is four times as long once [`CALM_LIMIT`] looks in a row found nobody overdue. A look
+//! parks without limit. While others run it is four times as long once [`CALM_LIMIT`] looks found nobody overdue for long. A look
 //! that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a
 //! park (or makes the first thing to serve) and finds it zero wakes a sleeper.
 //!
@@ -31,9 +31,11 @@ use crate::trace::{Event, Place};
 const QUIET_LIMIT: u32 = 7;
 /// The same for looks at a vacant seat 0, which go on: 4 ms apart. (Its timers have looks of their own.)
 const VACANT_LIMIT: u32 = 4;
-/// Looks in a row that found nobody overdue, after which the next ones are [`CALM_FACTOR`] intervals apart: 64 ms of the default interval,
+/// Looks since the last one that found somebody overdue for long, after which the next ones are [`CALM_FACTOR`] intervals apart: 64 ms of the default interval,
 /// so that who computes for long every now and then keeps its peers attentive.
 const CALM_LIMIT: u32 = 256;
+/// Intervals for which a peer has to be overdue for that: one that the kernel took off its CPU for a while does not compute.
+const LONG: u64 = 3;
 /// Looks cost: each interrupts whatever the kernel runs on the looker's CPU.
 const CALM_FACTOR: u32 = 4;
 /// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
@@ -97,7 +99,7 @@ impl Worker<'_> {
     pub(crate) fn watch(&self) {
         self.core.quiet.set(self.core.quiet.get().saturating_add(1));
         self.core.serving.set(false);
-        self.group.calm.set(self.group.calm.get().saturating_add(1));
+        let mut any_overdue = false;
         for peer in self.group.seats() {
             if peer == self.number {
                 continue;
@@ -112,7 +114,7 @@ impl Worker<'_> {
             let vacant = peer == 0 && self.shared.vacant_seat_waits(self.group);
             if overdue {
                 self.shared.seat(peer).pulse.overdue.set(beat);
-                self.group.calm.set(0);
+                any_overdue = true;
             }
             if overdue || vacant {
                 let found = self.take_over(peer);
@@ -125,6 +127,27 @@ impl Worker<'_> {
                 }
                 self.shared.commit_for(peer);
             }
+        }
+        self.note_calm(any_overdue);
+    }
+
+    /// What a look found, for how far apart the next ones are.
+    fn note_calm(&self, any_overdue: bool) {
+        let calm = &self.group.calm;
+        if !any_overdue {
+            self.core.overdue_since.set(0);
+            return calm.set(calm.get().saturating_add(1));
+        }
+        let now = self.shared.os.now().as_nanos();
+        match self.core.overdue_since.get() {
+            0 => self.core.overdue_since.set(now),
+            since
+                if now.saturating_sub(since)
+                    >= self.shared.config.watch_interval.as_nanos() as u64 * LONG =>
+            {
+                calm.set(0);
+            }
+            _ => {}
         }
     }
 
