@@ -128,7 +128,7 @@ impl Setting {
     /// A connection to the first host, which may not listen yet.
     pub(crate) async fn connect(&self) -> Result<pirn::net::TcpStream, String> {
         let mut last = "it does not listen yet".to_owned();
-        for _ in 0..1_000 {
+        for tries in 0..1_000 {
             let address = match &self.place {
                 Place::Live { told, .. } => told.get().copied(),
                 Place::Simulated => Some(SocketAddr::from((IpAddr::from([10, 0, 0, 1]), PORT))),
@@ -139,7 +139,9 @@ impl Setting {
                     Err(error) => last = format!("connecting to {address}: {error}"),
                 }
             }
-            pirn::time::sleep(Duration::from_millis(2)).await;
+            // A simulated host may stand still for seconds.
+            let patience = if matches!(self.place, Place::Simulated) { tries / 20 } else { 0 };
+            pirn::time::sleep(Duration::from_millis(2 + patience)).await;
         }
         Err(format!("the first host can't be reached; {last}"))
     }
