@@ -35,7 +35,7 @@ const VACANT_LIMIT: u32 = 4;
 /// so that who computes for long every now and then keeps its peers attentive.
 const CALM_LIMIT: u32 = 256;
 /// Intervals for which a peer has to be overdue for that: one that the kernel took off its CPU for a while does not compute.
-const LONG: u64 = 3;
+const LONG: u32 = 3;
 /// Looks cost: each interrupts whatever the kernel runs on the looker's CPU.
 const CALM_FACTOR: u32 = 4;
 /// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
@@ -139,15 +139,13 @@ impl Worker<'_> {
             return calm.set(calm.get().saturating_add(1));
         }
         let now = self.shared.os.now().as_nanos();
-        match self.core.overdue_since.get() {
-            0 => self.core.overdue_since.set(now),
-            since
-                if now.saturating_sub(since)
-                    >= self.shared.config.watch_interval.as_nanos() as u64 * LONG =>
-            {
-                calm.set(0);
-            }
-            _ => {}
+        let since = self.core.overdue_since.get();
+        if since == 0 {
+            self.core.overdue_since.set(now);
+        } else if Duration::from_nanos(now.saturating_sub(since))
+            >= self.shared.config.watch_interval.saturating_mul(LONG)
+        {
+            calm.set(0);
         }
     }
 
