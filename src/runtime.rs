@@ -188,7 +188,8 @@ impl Builder {
         self
     }
 
-    /// How soon idle workers look after busy ones, above zero; four times as late while none was inside one poll for four of these. Default: 250 µs.
+    /// How often idle workers, all together, look after busy ones, above zero: n of them each n times as rarely. Up to three of them look only
+    /// every four times this after 256 looks that found nobody inside one poll for as long. Default: 250 µs.
     pub fn watch_interval(mut self, interval: Duration) -> Self {
         self.config.watch_interval = interval;
         self

@@ -14,8 +14,8 @@ use crate::sync::Mutex;
 pub(crate) trait Port: Send + Sync {
     /// The machine.
     fn os(&self) -> &Arc<dyn Os>;
-    /// Starts an op. On a worker of this runtime in its own driver, elsewhere through a worker's inbox. After
-    /// shutdown: `Done` with an error.
+    /// Starts an op. On a worker of this runtime in its own driver, elsewhere through a worker's inbox. Once
+    /// a shutdown has ended all tasks: `Done` with an error, but for sends.
     fn start(&self, op: Op) -> Started;
     /// Waits until a descriptor is ready, with one op after the other in `wait`. Ready: make the call (again); it says
     /// whether there is something. For use under a resource's lock, by [`locked`].

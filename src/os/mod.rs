@@ -214,7 +214,7 @@ pub struct DriverConfig {
     pub worker: u32,
     /// Completions collected at most in one look.
     pub batch: usize,
-    /// So many sockets are at home here before a connection that one of their listeners accepted is at home where its task runs.
+    /// So many descriptors are at home here before a connection that one of their listeners accepted is at home where its task runs.
     pub near: usize,
 }
 

@@ -23,7 +23,8 @@ impl GroupConfig {
         (!self.cpus.is_empty()).then(|| self.cpus[at % self.cpus.len()])
     }
 
-    /// So many connections stay near a listener of one of its workers (`DriverConfig::near`).
+    /// So many descriptors are at home with a worker before what its listeners accept goes elsewhere (`DriverConfig::near`). None with a worker
+    /// that shares its tasks with nobody: what it accepts for others is served by them.
     pub(crate) fn near(&self) -> usize {
         match self.steals && self.workers > 1 {
             true => NEAR / self.workers,
@@ -32,7 +33,7 @@ impl GroupConfig {
     }
 }
 
-/// What all workers of a group together keep near their listeners. Looks at one driver bring more at once than looks at many, and who
+/// That number times the workers. Looks at one driver bring more at once than looks at many, and who
 /// computes for long is sent to a worker with few connections; hence 64 for each of two workers. But a driver is served by one thread,
 /// so the more workers there are, the sooner it is what they all wait for: by the cost model 16 workers did 165 thousand short requests
 /// a second over io_uring with 256 connections at one driver, and 851 thousand with 8 (396 and 1,119 over epoll).
@@ -68,7 +69,7 @@ pub(crate) struct Config {
     pub(crate) dump_on_panic: Option<PathBuf>,
     /// Which polls are too long, and what is done about them.
     pub(crate) slow_poll: Option<SlowPolls>,
-    /// 250 µs: where tasks compute now and then, one that does holds up its worker's I/O for half a millisecond; the first one in a while for two,
+    /// 250 µs: where tasks compute now and then, one that does holds up its worker's I/O for half a millisecond; the first one in a while for two (with few sleepers; each of many looks that many times as late),
     /// and after a quiet spell for as long as that lasted, up to 16 ms a sleeper. Where a server and its clients filled two
     /// CPUs, looks 250 µs apart cost 6 % of the server's CPU time; hence the rarer ones while all is well.
     pub(crate) watch_interval: Duration,

@@ -51,12 +51,10 @@ pub(crate) struct Core {
     pub(crate) fresh: Cell<bool>,
     /// Watch looks in a row that found nothing to do.
     pub(crate) quiet: Cell<u32>,
-    /// Watch looks in a row, up to the last one, that found a peer overdue: when the first one was (ns; 0: the last one found none).
-    pub(crate) overdue_since: Cell<u64>,
     /// The last watch look served an overdue peer.
     pub(crate) serving: Cell<bool>,
-    /// The peers' beats at the last watch look.
-    pub(crate) beats: RefCell<Vec<u64>>,
+    /// The peers' beats at the last watch look, and when a look saw each first (ns).
+    pub(crate) beats: RefCell<Vec<(u64, u64)>>,
     /// Task numbers of this seat's own block: next, end.
     pub(crate) ids: Cell<(u64, u64)>,
     /// Pinned tasks of this seat that are not complete.

@@ -64,7 +64,7 @@ impl Exit {
         self.stage.load(Ordering::Relaxed) != OPEN
     }
 
-    /// Whether ops are refused: all tasks are gone, and a thread that starts one op after the other must not keep the workers. Relaxed:
+    /// Whether ops are refused, but for sends: all tasks are gone, and a thread that starts one op after the other must not keep the workers. Relaxed:
     /// who misses it is refused by the worker that it asks.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= ENDING

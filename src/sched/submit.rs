@@ -77,7 +77,7 @@ impl Port for Shared {
         wakers: &mut Wakers<'_>,
     ) -> ControlFlow<Poll<io::Result<()>>> {
         with_context(|cx| {
-            let here = self.io_here(cx).filter(|_| !self.exit.is_over());
+            let here = self.io_here(cx).filter(|_| !self.exit.is_ending());
             loop {
                 let mut slot = None;
                 match (wait.as_ref(), here) {

@@ -4,8 +4,8 @@
 //! armed, LIFO slots in use), parks for a watch interval at most.
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
 //! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
-//! parks without limit. While others run it is four times as long once [`CALM_LIMIT`] looks found nobody overdue for long. A look
-//! that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a
+//! parks without limit. While others run it is four times as long, for few sleepers, once [`CALM_LIMIT`] looks found nobody
+//! overdue for long. A look that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a
 //! park (or makes the first thing to serve) and finds it zero wakes a sleeper.
 //!
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
@@ -31,13 +31,14 @@ use crate::trace::{Event, Place};
 const QUIET_LIMIT: u32 = 7;
 /// The same for looks at a vacant seat 0, which go on: 4 ms apart. (Its timers have looks of their own.)
 const VACANT_LIMIT: u32 = 4;
-/// Looks since the last one that found somebody overdue for long, after which the next ones are [`CALM_FACTOR`] intervals apart: 64 ms of the default interval,
-/// so that who computes for long every now and then keeps its peers attentive.
+/// Looks since the last one that found somebody overdue for long, after which the next ones are at least [`CALM_FACTOR`] intervals
+/// apart: 64 ms of the default interval, so that who computes for long every now and then keeps its peers attentive.
 const CALM_LIMIT: u32 = 256;
-/// Intervals for which a peer has to be overdue for that: one that the kernel took off its CPU for a while does not compute.
-const LONG: u32 = 3;
-/// Looks cost: each interrupts whatever the kernel runs on the looker's CPU.
+/// A look interrupts whatever the kernel runs on the looker's CPU; a quarter of them cost next to nothing. Four sleepers and more look
+/// that rarely, each of them, as it is.
 const CALM_FACTOR: u32 = 4;
+/// So many intervals in one poll are long: who is overdue for less was taken off its CPU by the kernel, as likely as not.
+const OVERDUE_FOR_LONG: u32 = 4;
 /// How much sooner the next look comes after one that served an overdue peer: what goes on there waits for looks alone.
 const SOONER: u32 = 4;
 
@@ -77,12 +78,12 @@ impl Worker<'_> {
         // Whoever is awake may begin a long poll at any time, and what it keeps waiting waits up to two of these.
         let limit = if vacant { VACANT_LIMIT } else { QUIET_LIMIT };
         let apart = match all_asleep {
-            true => 1 << quiet.min(limit),
-            false if group.calm.get() >= CALM_LIMIT => CALM_FACTOR,
-            false => 1,
+            true => parked.max(1) << quiet.min(limit),
+            false if group.calm.get() >= CALM_LIMIT => parked.max(CALM_FACTOR),
+            false => parked.max(1),
         };
         let once = shared.config.watch_interval / if self.core.serving.get() { SOONER } else { 1 };
-        let interval = once.saturating_mul(parked.max(1) * apart);
+        let interval = once.saturating_mul(apart);
         // A look that is due stays due through the parks that end early: traffic of its own must not keep a worker from it.
         let mut look_at = (shared.os.now() + interval).as_nanos();
         if vacant && let Some(timer) = shared.seat(0).wheel.lock().next() {
@@ -99,15 +100,17 @@ impl Worker<'_> {
     pub(crate) fn watch(&self) {
         self.core.quiet.set(self.core.quiet.get().saturating_add(1));
         self.core.serving.set(false);
-        let mut any_overdue = false;
+        let (now, mut any_overdue) = (self.shared.os.now().as_nanos(), false);
+        let long = self.shared.config.watch_interval.saturating_mul(OVERDUE_FOR_LONG);
         for peer in self.group.seats() {
             if peer == self.number {
                 continue;
             }
             let beat = self.shared.seat(peer).pulse.beat.get();
-            let seen = core::mem::replace(&mut self.core.beats.borrow_mut()[peer as usize], beat);
+            let (seen, since) = self.core.beats.borrow()[peer as usize];
             let overdue = beat % 2 == 1 && beat == seen;
             if beat != seen {
+                self.core.beats.borrow_mut()[peer as usize] = (beat, now);
                 // It ran: its next poll may be a long one, and it tells nobody.
                 self.core.quiet.set(0);
             }
@@ -115,6 +118,9 @@ impl Worker<'_> {
             if overdue {
                 self.shared.seat(peer).pulse.overdue.set(beat);
                 any_overdue = true;
+                if Duration::from_nanos(now.saturating_sub(since)) >= long {
+                    self.group.calm.set(0);
+                }
             }
             if overdue || vacant {
                 let found = self.take_over(peer);
@@ -128,24 +134,9 @@ impl Worker<'_> {
                 self.shared.commit_for(peer);
             }
         }
-        self.note_calm(any_overdue);
-    }
-
-    /// What a look found, for how far apart the next ones are.
-    fn note_calm(&self, any_overdue: bool) {
-        let calm = &self.group.calm;
         if !any_overdue {
-            self.core.overdue_since.set(0);
-            return calm.set(calm.get().saturating_add(1));
-        }
-        let now = self.shared.os.now().as_nanos();
-        let since = self.core.overdue_since.get();
-        if since == 0 {
-            self.core.overdue_since.set(now);
-        } else if Duration::from_nanos(now.saturating_sub(since))
-            >= self.shared.config.watch_interval.saturating_mul(LONG)
-        {
-            calm.set(0);
+            // Lookers may undo one another's counts, and a return to 0: the next look at who is stuck for long makes up for it.
+            self.group.calm.set(self.group.calm.get().saturating_add(1));
         }
     }
 

@@ -55,8 +55,10 @@ fn never_idle(done: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
 /// Rings back whenever it is rung.
 async fn volley(done: Arc<AtomicBool>, mine: Arc<Bell>, other: Arc<Bell>) {
     for round in 1.. {
+        // Looked at before the ring: whoever is let into its next round by it sees what was seen here, and waits for no ring of who has left.
+        let last = done.load(Ordering::Relaxed);
         other.ring();
-        if done.load(Ordering::Relaxed) {
+        if last {
             break;
         }
         mine.rung(round).await;

@@ -45,7 +45,7 @@ async fn main(setting: Arc<Setting>) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Longer than the others may take to look after a worker, however many they are.
+/// Longer than the others take to look after a worker, but after a long quiet spell.
 const HELD: Duration = Duration::from_millis(100);
 
 /// A plain thread's timers go to any worker, to one that is held in a task, too. Nothing else is armed or in flight yet: the others sleep

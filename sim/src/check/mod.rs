@@ -11,12 +11,12 @@
 //! | `locks` | who holds which lock of the runtime | S15, S16 |
 //! | `rings` | cursors and slots of each ring | S7–S9 |
 //! | `sleep` | sleepers, searchers, tokens, debts | S10–S12, L4 |
-//! | `timers` | armed timers of each wheel | S24, S25, S29, L5, L6, L14 |
+//! | `timers` | armed timers of each wheel | S12, S24, S25, S29, L5, L6, L14 |
 //! | `ops` | ops in flight, who holds each driver | S13, S17, S19, S23, S29, L7, L12 |
 //! | `shutdown` | phases | S26, L11 |
 //! | `watch` | since when an idle worker could have served another one's | L6–L8, L14 |
 //! | `fairness` | polls since the last visit of each source, rounds without use | L8, L10 |
-//! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4, L8 |
+//! | `liveness` | what must hold when nobody owes anything, when all are blocked, and when nothing is due | L1, L2, L4, L7, L8 |
 //! | `workers` | who is on each seat | S13, L9, L14 |
 //! | `groups` | which of them share work | S27, L1 |
 //!

@@ -55,9 +55,12 @@ const RULES: &[(&str, &str)] = &[
     ("L2", "when all workers are parked and nothing is due, every container is empty"),
     ("L3", "a wake is never lost: after it the task is polled again, or complete"),
     ("L4", "a token that was given makes the park return at once"),
-    ("L5", "an unbounded park has its wake source armed in the kernel"),
+    ("L5", "a park has what is to end it armed in the kernel"),
     ("L6", "a timer fires in time, even if the worker it is armed on is busy, blocked or gone"),
-    ("L7", "a completion is dispatched in time while anybody is idle"),
+    (
+        "L7",
+        "a completion is dispatched, and what was staged at a stuck worker leaves, in time while anybody is idle",
+    ),
     (
         "L8",
         "no source of work is passed over for ever: LIFO runs end, and every place is looked at every so many polls",
