@@ -36,7 +36,7 @@ impl GroupConfig {
 /// That number times the workers. Looks at one driver bring more at once than looks at many, and who
 /// computes for long is sent to a worker with few connections; hence 64 for each of two workers. But a driver is served by one thread,
 /// so the more workers there are, the sooner it is what they all wait for: by the cost model 16 workers did 165 thousand short requests
-/// a second over io_uring with 256 connections at one driver, and 851 thousand with 8 (396 and 1,119 over epoll).
+/// a second over io_uring with 256 connections at one driver, and 851 thousand with 8 (396 and 1,123 over epoll).
 const NEAR: usize = 128;
 
 /// Events of a worker at most: 1 GiB.
@@ -69,9 +69,10 @@ pub(crate) struct Config {
     pub(crate) dump_on_panic: Option<PathBuf>,
     /// Which polls are too long, and what is done about them.
     pub(crate) slow_poll: Option<SlowPolls>,
-    /// 250 µs: where tasks compute now and then, one that does holds up its worker's I/O for half a millisecond; the first one in a while for two (with few sleepers; each of many looks that many times as late),
-    /// and after a quiet spell for as long as that lasted, up to 16 ms a sleeper. Where a server and its clients filled two
-    /// CPUs, looks 250 µs apart cost 6 % of the server's CPU time; hence the rarer ones while all is well.
+    /// 250 µs: where tasks compute now and then, one that does holds up its worker's I/O for half a millisecond; the first one in a while
+    /// for two (with few sleepers; each of many looks that many times as late), and after a quiet spell for as long as that lasted, up
+    /// to 16 ms a sleeper. Where a server and its clients filled two CPUs, looks 250 µs apart cost 6 % of the server's CPU time;
+    /// hence the rarer ones while all is well.
     pub(crate) watch_interval: Duration,
     /// 500 µs, by measurement: an echo over 64 connections on two workers took 6.1 µs of CPU a message with 20, 5.7 with 50, 5.4 with
     /// 100, 5.2 with 200 and 5.0 with 500, at a rate and latencies that got better, not worse. What wakes a peer costs it 6 µs and more;

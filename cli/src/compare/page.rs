@@ -87,7 +87,7 @@ fn matrix(cells: &[Cell], place: Place, os: &str, workers: usize) -> String {
 }
 
 /// Of the simulated sizes, those that a document shows, if they were run.
-const SHOWN: [usize; 4] = [2, 8, 16, 64];
+const SHOWN: [usize; 5] = [2, 8, 16, 32, 64];
 
 /// The generated part of a document.
 fn markdown(cells: &[Cell], notes: &[String], picture: &str) -> String {
