@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use super::TcpListener;
 use super::shared::{Attempt, Shared, Turn};
 use crate::io::Port;
-use crate::os::{Address, Completion, Fd, Op, Yielded};
+use crate::os::{Address, Completion, Fd, Op, Yielded, ran_out};
 
 /// A listening descriptor, and the accept in flight for all who wait: a connection that comes with nobody waiting is the next one's.
 pub(crate) struct Acceptor {
@@ -77,12 +77,11 @@ impl Acceptor {
             Err(error) => error,
         };
         let here = self.local_addr().map_or_else(|_| String::from("a socket"), |address| address.to_string());
-        let what = || {
-            format!(
-                "cannot accept a connection on {here} now (the listener stays open: free what ran out, and pause before the next accept)"
-            )
+        let remedy = match ran_out(&error) {
+            true => " now (the listener stays open: free what ran out, and pause before the next accept)",
+            false => "",
         };
-        Err(super::context(what, error))
+        Err(super::context(|| format!("cannot accept a connection on {here}{remedy}"), error))
     }
 }
 

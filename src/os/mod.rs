@@ -72,6 +72,11 @@ impl dyn Descriptor {
     }
 }
 
+/// Whether a call failed for want of descriptors or memory, and may succeed when some are free again.
+pub(crate) fn ran_out(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
 /// How many bytes the slices hold together; one of them is the usual case.
 pub(crate) fn total<S: Deref<Target = [u8]>>(slices: &[S]) -> usize {
     match slices {

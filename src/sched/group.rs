@@ -19,7 +19,7 @@ pub(crate) struct Group {
     pub(crate) first: u32,
     pub(crate) injector: Apart<Injector<Task>>,
     pub(crate) sleep: Apart<Sleep>,
-    /// Idle workers that are parked for a watch interval at most.
+    /// Idle workers whose parks end with a look after their peers.
     pub(crate) watching: Apart<AtomicU32>,
     /// A LIFO slot was used or a ring kept since the group was last quiet.
     pub(crate) watch_asked: Apart<AtomicBool>,

@@ -13,8 +13,8 @@
 //! 4. nothing left: become a searcher (at most half of the workers) and steal half of a victim's ring ([`search`]);
 //! 5. still nothing: fall asleep by the protocol in `sleep/README.md`, recheck if nobody searches any more, then park in
 //!    the own driver until the next deadline ([`park`]);
-//! 6. an idle worker whose peers are awake parks for a *watch interval* at most, then looks whether a peer has been
-//!    inside one poll for a whole interval, and takes over its driver, wheel and LIFO slot for one look, and offers its ring ([`watch`]).
+//! 6. an idle worker whose peers are awake parks for one or a few *watch intervals* at most, then looks whether a peer has been
+//!    inside one poll since the look before, and takes over its driver, wheel and LIFO slot for one look, and offers its ring ([`watch`]).
 //!
 //! Wake rules: a push inside a poll looks at the sleepers at once. A push outside a poll (a look's wakes, a reschedule)
 //! owes that look, which is paid when a poll starts with work left in the ring, or, if that is soon done, a little later ([`share`]).

@@ -9,7 +9,7 @@
 //! woken peer would begin.
 //!
 //! A kept ring is not searched by others. Nothing can be stranded in it: the owner offers it when the delay has passed and
-//! a poll starts; an idle peer, which watches, does so when the owner has been inside one poll for a watch interval.
+//! a poll starts; an idle peer, which watches, does so when the owner has been inside one poll from one look to the next.
 
 use super::busy::Busy;
 use super::core::Core;

@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::worker::Worker;
 use crate::io::{Ops, Port};
 use crate::observe::tell;
-use crate::os::{ThreadHandle, ThreadSpec, Token, Wait};
+use crate::os::{Op, ThreadHandle, ThreadSpec, Token, Wait};
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering};
 use crate::time::Instant;
 use crate::trace::{Event, Place, PollEnd};
@@ -64,16 +64,26 @@ impl Exit {
         self.stage.load(Ordering::Relaxed) != OPEN
     }
 
-    /// Whether ops are refused, but for sends: all tasks are gone, and a thread that starts one op after the other must not keep the workers. Relaxed:
-    /// who misses it is refused by the worker that it asks.
+    /// Step 4 begins; the first worker there says so. Relaxed: see `is_ending`.
+    fn begin_ending(&self) {
+        let _ = self.stage.compare_exchange(CLOSING, ENDING, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether ops are refused, but for sends: all tasks are gone, and a thread that starts one op after the other must not
+    /// keep the workers. Relaxed: who misses it is refused by the worker that it asks.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= ENDING
     }
 
-    /// Whether all workers have left.
-    pub(crate) fn is_over(&self) -> bool {
-        // Acquire: pairs with the store in `shut_down`.
-        self.stage.load(Ordering::Acquire) == OVER
+    /// Whether it is too late to start `op`. A send goes on as long as there are workers, for its bytes were accepted; one that somebody
+    /// waits for is cancelled, which fails its stream, so that writes come to an end, too.
+    pub(crate) fn refuses(&self, op: &Op) -> bool {
+        // Acquire: pairs with the store in `end`.
+        match self.stage.load(Ordering::Acquire) {
+            OPEN | CLOSING => false,
+            ENDING => !matches!(op, Op::Send { .. }),
+            _ => true,
+        }
     }
 
     /// `count` workers never came up: nobody waits for them.
@@ -225,9 +235,7 @@ impl Worker<'_> {
     fn end_ops(&self) {
         let (seat, shared) = (self.seat, self.shared);
         // Guests and plain threads may still start ops: from here on they are refused, those on their way as they come (`drain_remote`).
-        // Relaxed: see `is_ending`. The first worker changes it.
-        let stage = &shared.exit.stage;
-        let _ = stage.compare_exchange(CLOSING, ENDING, Ordering::Relaxed, Ordering::Relaxed);
+        shared.exit.begin_ending();
         self.core.ending.replace(Some(BTreeSet::new()));
         let limit = shared.exit.state.lock().deadline.unwrap_or(Instant::from_nanos(u64::MAX));
         self.reap_until(limit, Ops::waiting_tokens);
@@ -330,7 +338,7 @@ impl Shared {
     fn end(&self) {
         let threads = core::mem::take(&mut self.exit.state.lock().threads);
         threads.into_iter().for_each(ThreadHandle::join);
-        // Release: pairs with `is_over`.
+        // Release: pairs with `refuses`.
         self.exit.stage.store(OVER, Ordering::Release);
         super::emit(Event::End {});
     }

@@ -52,8 +52,7 @@ impl Port for Shared {
     }
 
     fn start(&self, op: Op) -> Started {
-        // A send goes on as long as there are workers, for its bytes were accepted.
-        if self.exit.is_over() || self.exit.is_ending() && !matches!(op, Op::Send { .. }) {
+        if self.exit.refuses(&op) {
             return Started::Done(refused());
         }
         with_context(|cx| match self.io_here(cx) {

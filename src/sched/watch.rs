@@ -5,8 +5,8 @@
 //! The interval is multiplied by the number of sleepers, so that all of them together look about once per interval.
 //! When all sleep, and none has run since the last look, it doubles each time, and after [`QUIET_LIMIT`] looks the worker
 //! parks without limit. While others run it is four times as long, for few sleepers, once [`CALM_LIMIT`] looks found nobody
-//! overdue for long. A look that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will look; a worker that leaves a
-//! park (or makes the first thing to serve) and finds it zero wakes a sleeper.
+//! overdue for long. A look that served an overdue peer has the next one come [`SOONER`]. `watching` counts those that will
+//! look; a worker that leaves a park (or makes the first thing to serve) and finds it zero wakes a sleeper.
 //!
 //! A look compares each peer's beat with the one seen before: odd and unchanged means that it has been inside one poll
 //! for the whole interval. Its driver is polled once without waiting, its wheel advanced, its LIFO slot emptied; all
@@ -34,8 +34,8 @@ const VACANT_LIMIT: u32 = 4;
 /// Looks since the last one that found somebody overdue for long, after which the next ones are at least [`CALM_FACTOR`] intervals
 /// apart: 64 ms of the default interval, so that who computes for long every now and then keeps its peers attentive.
 const CALM_LIMIT: u32 = 256;
-/// A look interrupts whatever the kernel runs on the looker's CPU; a quarter of them cost next to nothing. Four sleepers and more look
-/// that rarely, each of them, as it is.
+/// A look interrupts whatever the kernel runs on the looker's CPU: the fewer, the less they cost. Four sleepers and more look that rarely,
+/// each of them, as it is.
 const CALM_FACTOR: u32 = 4;
 /// So many intervals in one poll are long: who is overdue for less was taken off its CPU by the kernel, as likely as not.
 const OVERDUE_FOR_LONG: u32 = 4;

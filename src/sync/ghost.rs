@@ -109,7 +109,8 @@ pub enum Ghost {
     TimerKey { worker: u32, key: u32, generation: u32 },
     /// A poll left its waker with a timer.
     TimerAwait { worker: u32, key: u32, waker: Which },
-    /// A runtime was built whose idle workers look after busy ones: at least `interval` apart, at most `longest` (ns), both for each worker of their group.
+    /// A runtime was built whose idle workers look after busy ones: mostly at least `interval` apart, at most `longest` (ns), both for each
+    /// worker of their group. The look after one that served a stuck worker comes sooner.
     Watches { interval: u64, longest: u64 },
     /// A timer fired; this waker is called.
     TimerWake { worker: u32, key: u32, waker: Which },

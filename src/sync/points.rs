@@ -217,17 +217,16 @@ pub fn fence(order: Ordering) {
 #[inline]
 #[track_caller]
 pub fn spin_until(mut done: impl FnMut() -> bool) {
-    if simulated() {
-        let caller = Location::caller();
-        while !done() {
-            match current() {
-                Some(hook) => hook.spin(caller),
-                None => core::hint::spin_loop(),
+    // A thread of a simulating process that is not simulated itself spins like any other.
+    match if simulated() { current() } else { None } {
+        Some(hook) => {
+            let caller = Location::caller();
+            while !done() {
+                hook.spin(caller);
             }
         }
-        return;
+        None => super::spin::briefly(done),
     }
-    super::spin::briefly(done);
 }
 
 /// A cell whose accesses are closures, so that loom can watch them.

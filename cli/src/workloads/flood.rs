@@ -2,14 +2,11 @@
 //! and ends of all kinds: shut down, dropped with a read in flight, dropped with bytes on their way. What arrives is
 //! the connection's own, in order.
 
-use std::future::{Future, poll_fn};
 use std::net::Shutdown;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_lite::future::zip;
+use futures_lite::future::{poll_once, zip};
 use pirn::net::TcpStream;
 use pirn::time::sleep;
 
@@ -130,7 +127,8 @@ async fn serve(stream: TcpStream) -> Result<(), String> {
         }
         End::Client => at_end(&stream, header.number).await,
         _ => {
-            begin(stream.read(&mut [0; 8])).await;
+            // Begun and dropped.
+            let _ = poll_once(stream.read(&mut [0; 8])).await;
             Ok(())
         }
     }
@@ -198,7 +196,8 @@ async fn talk(setting: &Setting, number: u32) -> Result<(), String> {
         }
         End::Server => at_end(&stream, number).await,
         _ => {
-            begin(stream.read(&mut [0; 8])).await;
+            // Begun and dropped.
+            let _ = poll_once(stream.read(&mut [0; 8])).await;
             Ok(())
         }
     }
@@ -279,14 +278,4 @@ async fn at_end(stream: &TcpStream, number: u32) -> Result<(), String> {
         .await
         .map_err(|error| format!("connection {number} broke at its end: {error}"))?;
     check(n == 0, || format!("connection {number}: {n} bytes came that nobody sent"))
-}
-
-/// Polls once and drops.
-async fn begin(future: impl Future) {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let _ = future.as_mut().poll(cx);
-        Poll::Ready(())
-    })
-    .await;
 }

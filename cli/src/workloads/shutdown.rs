@@ -1,11 +1,8 @@
 //! Shutdown: the main futures return while everything is in flight: accepts, reads, writes, timers, local tasks, blocking
 //! work, wakes. Each runtime must end, and each future be dropped once.
 
-use std::future::poll_fn;
 use std::net::Ipv4Addr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::mailbox::Bell;
@@ -115,8 +112,7 @@ fn background(setting: &Setting) -> u64 {
 /// Begins to accept and gives it up; false: the runtime refused.
 async fn accepts_in_vain() -> bool {
     let Ok(listener) = pirn::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await else { return false };
-    let mut accept = listener.accept();
-    poll_fn(|cx| Poll::Ready(Pin::new(&mut accept).poll(cx))).await.is_pending()
+    futures_lite::future::poll_once(listener.accept()).await.is_none()
 }
 
 /// Two tasks that wake each other for ever.

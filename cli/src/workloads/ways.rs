@@ -2,15 +2,12 @@
 //! small writes in a row behind which the worker is held, reads, writes, flushes and shutdowns that are given up, by tasks that hop meanwhile. What
 //! a write accepted arrives once and in order, also where nobody flushes before a shutdown or a drop; what was flushed arrives after an abort too.
 
-use std::future::{Future, poll_fn};
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_lite::future::zip;
+use futures_lite::future::{poll_once, zip};
 use pirn::Handle;
 use pirn::net::TcpStream;
 use pirn::time::{sleep, timeout};
@@ -204,15 +201,9 @@ async fn flush_in_vain(stream: &TcpStream) {
     for _ in 0..random.below(3) {
         match random.below(2) {
             0 => drop(timeout(Duration::from_micros(random.below(300).into()), stream.flush()).await),
-            _ => drop(begin(stream.flush()).await),
+            _ => drop(poll_once(stream.flush()).await),
         }
     }
-}
-
-/// Polls once and drops; what came of it.
-async fn begin<T>(future: impl Future<Output = T>) -> Poll<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Sends all, in pieces of all kinds.
@@ -223,7 +214,7 @@ async fn send(stream: &TcpStream, way: Way) -> Result<(), String> {
         let count = (1 + random.below(6_000) as usize).min(way.all - sent);
         let bytes = way.bytes(sent, count);
         if way.last == Some(Last::BeginAndDrop) && sent + count == way.all {
-            let _ = begin(stream.write_owned(bytes)).await;
+            let _ = poll_once(stream.write_owned(bytes)).await;
             break;
         }
         sent += match random.below(6) {
@@ -274,7 +265,7 @@ async fn send(stream: &TcpStream, way: Way) -> Result<(), String> {
     }
     if random.below(3) == 0 {
         // A shutdown that is given up has shut down nothing.
-        if let Poll::Ready(done) = begin(stream.shutdown(Shutdown::Write)).await {
+        if let Some(done) = poll_once(stream.shutdown(Shutdown::Write)).await {
             return done.map_err(way.failed("a shutdown"));
         }
     }

@@ -24,7 +24,8 @@ impl Checker {
     ///
     /// Whoever watches sees at its next look that a peer is at work, and one interval later that it still is. Whoever sleeps without a
     /// watch is woken when nobody else watches any more, so before it each of the others may have watched for two intervals and then
-    /// found work. One worker's interval is that of the runtime times the sleepers.
+    /// found work. One worker's interval is that of the runtime times the sleepers, or times four while all is calm: with two workers,
+    /// one of them a sleeper, twice that is the whole bound.
     fn patience(&self, group: u32) -> u64 {
         let workers = self.group_size(group);
         let interval = self.watch.interval.saturating_mul(workers);

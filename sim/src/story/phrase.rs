@@ -109,7 +109,7 @@ pub(super) fn weigh_note(about: About, note: &Ghost) -> Weight {
             About::Sleep,
             SleepJoin { .. } | SleepTaken { .. } | SleepLeave { .. } | SearchBegin { .. } | SearchEnd { .. },
         ) => Much,
-        (About::Sleep, TokenGive { .. } | TokenTake { .. }) => Much,
+        (About::Sleep, TokenGive { .. } | TokenTake { .. } | Armed { .. }) => Much,
         (
             About::Rings,
             RingWrite { .. }
@@ -120,6 +120,7 @@ pub(super) fn weigh_note(about: About, note: &Ghost) -> Weight {
         ) => Much,
         (About::Rings, RingPublish { .. }) => Little,
         (About::Timers, WheelNext { .. } | Armed { .. } | TokenGive { .. } | TokenTake { .. }) => Much,
+        (About::Ops, Staged { .. }) => Much,
         (About::Ops, HoldTake { .. } | HoldFree { .. }) => Little,
         _ => Never,
     }

@@ -1,10 +1,14 @@
 //! Shutdown with something that does not end.
 
+use std::io;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_lite::future::{block_on, poll_once};
+use pirn::net::{TcpListener, TcpStream};
 use pirn::{Builder, Runtime};
 
 use super::{answer, assert_cancelled};
@@ -139,5 +143,42 @@ fn dropping_waits_for_the_builders_limit() {
         assert!((SHORT..PATIENCE).contains(&start.elapsed()));
         drop(open);
         eventually("it ends all the same", || task.is_finished());
+    });
+}
+
+/// Once all tasks are gone, bytes that were accepted still leave, and nobody outside can start anything else meanwhile.
+#[test]
+fn accepted_bytes_leave_while_new_operations_are_refused() {
+    within(PATIENCE, || {
+        let runtime = runtime(2);
+        let handle = runtime.handle();
+        let peer = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = peer.local_addr().unwrap();
+        let (listener, accepted) = handle.block_on(async {
+            let stream = TcpStream::connect(to).await.unwrap();
+            let mut accepted = 0;
+            // Until the kernel takes no more and a copy is in flight. Then the stream goes, and nobody waits for the copy.
+            while let Some(written) = poll_once(stream.write(&[7; 60_000])).await {
+                accepted += written.unwrap() as u64;
+            }
+            (TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), accepted)
+        });
+        let outsider = thread::spawn(move || {
+            let refused = loop {
+                // Not by the handle: that may sit down on seat 0, and then takes part in the shutdown before it returns.
+                match block_on(poll_once(listener.accept())) {
+                    None => thread::sleep(Duration::from_millis(1)),
+                    Some(result) => break result.expect_err("nobody connects").to_string(),
+                }
+            };
+            // The shutdown waits for the copy, and so for this.
+            let read = io::copy(&mut peer.accept().unwrap().0, &mut io::sink()).unwrap();
+            (refused, read)
+        });
+        runtime.shutdown_timeout(PATIENCE).unwrap();
+        let (refused, read) = outsider.join().unwrap();
+        // Refused, or begun before and cancelled.
+        assert!(refused.contains("shut down") || refused.contains("canceled"), "{refused}");
+        assert_eq!(read, accepted);
     });
 }
