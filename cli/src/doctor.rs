@@ -14,7 +14,7 @@ pub(crate) fn doctor() -> Result<(), Failure> {
     println!("this machine");
     line("kernel", &format!("Linux {} on {}", probe::kernel(), std::env::consts::ARCH));
     line("cpus", &format!("{usable} usable by this process, {online} online"));
-    line("epoll", &epoll(&mut advice)?);
+    line("epoll", &epoll()?);
     line("io_uring", &io_uring());
     line("open files", &descriptors(&mut advice)?);
     line("locked memory", &locked()?);
@@ -39,18 +39,11 @@ fn line(what: &str, text: &str) {
     println!("  {what:<14} {text}");
 }
 
-fn epoll(advice: &mut Vec<String>) -> Result<String, Failure> {
-    match probe::epoll_nanoseconds() {
-        Ok(true) => Ok("yes, waits in nanoseconds (epoll_pwait2)".to_owned()),
-        Ok(false) => {
-            advice.push(
-                "a kernel of 5.11 or newer: this one's epoll_wait rounds deadlines up to milliseconds"
-                    .to_owned(),
-            );
-            Ok("yes, but waits in milliseconds only (no epoll_pwait2)".to_owned())
-        }
+fn epoll() -> Result<String, Failure> {
+    match probe::epoll() {
+        Ok(()) => Ok("yes, deadlines in nanoseconds (timerfd)".to_owned()),
         Err(error) => Err(Failure::input(format!(
-            "epoll does not work here ({error}): Pirn can't run live on this machine; the simulator still can"
+            "epoll, an eventfd or a timerfd can't be had here ({error}): Pirn can't run live on this machine; the simulator still can"
         ))),
     }
 }

@@ -10,35 +10,22 @@ pub(crate) fn kernel() -> String {
     }
 }
 
-/// Whether epoll waits in nanoseconds (`epoll_pwait2`, Linux 5.11).
-pub(crate) fn epoll_nanoseconds() -> Result<bool, io::Error> {
-    // SAFETY: epoll_create1 takes a flag and returns a descriptor or an error.
-    let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    if epoll < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut events = [libc::epoll_event { events: 0, u64: 0 }; 1];
-    let none = libc::timespec { tv_sec: 0, tv_nsec: 1 };
-    // SAFETY: the event array has room for the one event named, the timespec lives, and no signal mask is passed.
-    let waited = unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            epoll,
-            events.as_mut_ptr(),
-            1,
-            &raw const none,
-            std::ptr::null::<libc::sigset_t>(),
-            0_usize,
-        )
+/// Whether the kernel gives what waits by epoll are made of: epoll itself, an eventfd for wakes, a timerfd for deadlines.
+pub(crate) fn epoll() -> Result<(), io::Error> {
+    // SAFETY: no pointers; each returns a descriptor or an error.
+    let made = unsafe {
+        [
+            libc::epoll_create1(libc::EPOLL_CLOEXEC),
+            libc::eventfd(0, libc::EFD_CLOEXEC),
+            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC),
+        ]
     };
     let error = io::Error::last_os_error();
-    // SAFETY: the descriptor was opened above and is closed once.
-    unsafe { libc::close(epoll) };
-    match (waited, error.raw_os_error()) {
-        (0, _) => Ok(true),
-        (_, Some(libc::ENOSYS)) => Ok(false),
-        _ => Err(error),
+    for fd in made.into_iter().filter(|&fd| fd >= 0) {
+        // SAFETY: it was opened above and is closed once.
+        unsafe { libc::close(fd) };
     }
+    if made.iter().all(|&fd| fd >= 0) { Ok(()) } else { Err(error) }
 }
 
 /// Soft and hard limit of a resource; `None` is no limit.

@@ -15,6 +15,7 @@ use super::{Address, Interest, SocketKind, total};
 mod address;
 mod datagram;
 mod options;
+pub(super) mod raw;
 
 /// The most slices one call takes (IOV_MAX).
 pub(super) const SLICES: usize = 1024;
@@ -197,7 +198,7 @@ pub(super) fn shutdown(fd: RawFd, how: Shutdown) -> io::Result<()> {
 
 pub(super) fn recv(fd: RawFd, into: &mut [u8], flags: c_int) -> io::Result<Option<usize>> {
     // SAFETY: pointer and length are those of `into`.
-    transfer(|| unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) })
+    transfer(|| unsafe { raw::recv(fd, into.as_mut_ptr(), into.len(), flags) })
 }
 
 /// Receives into `buffer`, which is cleared first; at most `max` bytes. Of a stream that is no socket: reads.
@@ -224,7 +225,7 @@ pub(super) fn recv_spare(
     // SAFETY: pointer and length are those of `spare`, and the kernel only writes.
     let count = transfer(|| unsafe {
         match socket {
-            true => libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), 0),
+            true => raw::recv(fd, spare.as_mut_ptr().cast(), spare.len(), 0),
             false => libc::read(fd, spare.as_mut_ptr().cast(), spare.len()),
         }
     })?;
@@ -247,7 +248,7 @@ pub(super) fn recv_slices(fd: RawFd, into: &mut [IoSliceMut<'_>], flags: c_int) 
 
 pub(super) fn send(fd: RawFd, from: &[u8]) -> io::Result<Option<usize>> {
     // SAFETY: pointer and length are those of `from`.
-    transfer(|| unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { raw::send(fd, from.as_ptr(), from.len(), libc::MSG_NOSIGNAL) })
 }
 
 /// Slices that are no longer than this together are sent as one: the copy costs less than a list of slices costs the kernel (a head of 120
@@ -267,7 +268,7 @@ pub(super) fn send_slices(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<
     message.msg_iov = from.as_ptr().cast_mut().cast();
     message.msg_iovlen = from.len().min(SLICES) as _;
     // SAFETY: `IoSlice` has the layout of `iovec`, each describes readable memory, and sendmsg writes to none of it.
-    transfer(|| unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { raw::sendmsg(fd, &message, libc::MSG_NOSIGNAL) })
 }
 
 fn send_copied(fd: RawFd, from: &[IoSlice<'_>]) -> io::Result<Option<usize>> {

@@ -441,6 +441,17 @@ pub(crate) unsafe fn raw_call(executor: &'static Executor, number: c_long, a: [u
             libc::SYS_io_uring_register => {
                 super::ring::register(executor, a[0] as i32, a[1] as u32, a[2], a[3] as u32)
             }
+            // What Pirn calls without libc's wrappers (`os::sys::raw`). With an address or a mask it is not one of Pirn's.
+            libc::SYS_recvfrom if a[4] == 0 => {
+                super::network::recv(a[0] as c_int, a[1] as _, a[2], a[3] as c_int)
+            }
+            libc::SYS_sendto if a[4] == 0 => {
+                super::network::send(a[0] as c_int, a[1] as _, a[2], a[3] as c_int)
+            }
+            libc::SYS_sendmsg => super::network::sendmsg(a[0] as c_int, a[1] as _, a[2] as c_int),
+            libc::SYS_epoll_pwait if a[4] == 0 => {
+                epoll_wait(a[0] as c_int, a[1] as _, a[2] as c_int, a[3] as c_int) as isize
+            }
             // The real thread's slice is no business of a simulated one.
             libc::SYS_sched_getattr | libc::SYS_sched_setattr => fail(libc::ENOSYS),
             _ => return None,

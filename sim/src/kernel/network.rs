@@ -445,7 +445,7 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> i
 /// # Safety
 /// As sendmsg(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     let Some(executor) = on(fd) else {
         let a = [fd as usize, message as usize, flags as usize, 0, 0, 0];
         // SAFETY: the caller's duty.
@@ -528,7 +528,7 @@ fn each(
 /// # Safety
 /// As recv(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn recv(fd: c_int, into: *mut c_void, count: usize, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn recv(fd: c_int, into: *mut c_void, count: usize, flags: c_int) -> isize {
     let Some(executor) = on(fd) else {
         let a = [fd as usize, into as usize, count, flags as usize, 0, 0];
         // SAFETY: the caller's duty.
@@ -546,7 +546,7 @@ unsafe extern "C" fn recv(fd: c_int, into: *mut c_void, count: usize, flags: c_i
 /// # Safety
 /// As send(2).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn send(fd: c_int, from: *const c_void, count: usize, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn send(fd: c_int, from: *const c_void, count: usize, flags: c_int) -> isize {
     let Some(executor) = on(fd) else {
         let a = [fd as usize, from as usize, count, flags as usize, 0, 0];
         // SAFETY: the caller's duty.

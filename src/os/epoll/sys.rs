@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, epoll_event};
 
-use crate::os::sys::{check, descriptor_limit, owned};
+use crate::os::sys::{check, descriptor_limit, owned, raw};
 
 /// Readable, with all that makes a read worth while: data, end of stream, urgent data. Errors and hang-ups come unasked.
 pub(in crate::os) const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
@@ -95,9 +95,9 @@ pub(in crate::os) fn delete(set: &OwnedFd, fd: RawFd) {
 /// Fills `events` up to its capacity, waiting for one if it may `block`. A signal ends the wait early.
 pub(in crate::os) fn wait(set: &OwnedFd, events: &mut Vec<epoll_event>, block: bool) -> io::Result<()> {
     events.clear();
-    let (capacity, limit) = (events.capacity() as c_int, if block { -1 } else { 0 });
-    // SAFETY: `events` has room for `capacity` events.
-    match check(unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), capacity, limit) }) {
+    let (room, limit) = (events.capacity().min(c_int::MAX as usize), if block { -1 } else { 0 });
+    // SAFETY: `events` has so much room.
+    match check(unsafe { raw::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), room, limit) }) {
         Ok(count) => {
             // SAFETY: the kernel wrote `count` events, at most the capacity it was given.
             unsafe { events.set_len(count as usize) };
