@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use pirn::net::{TcpListener, TcpStream};
-use pirn::os::{DriverConfig, DriverParts, Fd, Op, SocketKind, Submitted, Token};
+use pirn::os::{DriverConfig, DriverParts, Fd, Op, SocketKind, Submitted, Token, Wait};
 use pirn::sync::{AtomicU64, Ordering};
 use pirn_sim::{Faults, Kernel, Simulation, Verdict};
 
@@ -135,6 +135,9 @@ fn s30_a_send_is_not_cancelled_while_the_runtime_goes_on() {
             .submit
             .submit(Token::new(40, 0, 0), Op::Connect { fd: Arc::clone(&fd), address: address.into() });
         assert!(!matches!(submitted, Submitted::Full(_)), "{submitted:?}");
+        // A ring begins what was submitted at a look.
+        parts.reap.attach().expect("it is this thread's");
+        parts.reap.poll(Wait::No, &mut Vec::new()).expect("a look");
         let (_accepted, _) = listener.accept().await.expect("a second connection");
         pirn::time::sleep(std::time::Duration::from_secs(1)).await;
         let bytes = vec![0; 1 << 22];

@@ -21,6 +21,8 @@ const SLOWEST: Duration = Duration::from_millis(6);
 /// lets it be quiet for a millisecond), one interval to see that the peer still is in the same poll, and the way to the task.
 const BOUND: Duration = Duration::from_millis(3);
 const ROUNDS: usize = 3;
+/// The port of the server's connections to itself.
+const HERE: u16 = 8;
 
 /// What was done, and how late.
 type Late = Arc<Mutex<Vec<(&'static str, Duration)>>>;
@@ -49,9 +51,18 @@ async fn cold() -> Arc<File> {
     Arc::new(file)
 }
 
-/// One round: a timer, a request, a read and a sync are begun here, and the worker is held.
-async fn round(stream: &Arc<TcpStream>, file: &Arc<File>) {
+/// Two ends of a connection within this host.
+async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let address = SocketAddr::from((host_addr("server"), HERE));
+    let connected = TcpStream::connect(address).await.expect("connected");
+    (connected, listener.accept().await.expect("accepted").0)
+}
+
+/// One round: a timer, a request, a connect, a read and a sync are begun here, a byte is staged, a stream is dropped, and the worker is held.
+async fn round(stream: &Arc<TcpStream>, listener: &Arc<TcpListener>, file: &Arc<File>) {
     let late = Late::default();
+    let (writer, reader_of_writes) = pair(listener).await;
+    let (goes, stays) = pair(listener).await;
     file.advise(.., Advice::DontNeed).await.expect("advised");
     stream.write_all(b"?").await.expect("sent");
     stream.flush().await.expect("sent");
@@ -64,6 +75,22 @@ async fn round(stream: &Arc<TcpStream>, file: &Arc<File>) {
         receiver.read_exact(&mut byte).await.expect("received");
     };
     homed(Box::pin(request), now + 2 * LATENCY, "a request", &late).await;
+    let connect = async {
+        let address = SocketAddr::from((host_addr("client"), 7));
+        drop(TcpStream::connect(address).await.expect("connected"));
+    };
+    homed(Box::pin(connect), now + 2 * LATENCY, "a connect", &late).await;
+    let staged = async move {
+        let mut bytes = [0; 2];
+        reader_of_writes.read_exact(&mut bytes).await.expect("received");
+    };
+    homed(Box::pin(staged), now + LATENCY, "a staged write", &late).await;
+    for byte in [b"1", b"2"] {
+        writer.write_all(byte).await.expect("accepted");
+    }
+    let end = async move { assert_eq!(stays.read(&mut [0]).await.expect("received"), 0) };
+    homed(Box::pin(end), now + LATENCY, "an end", &late).await;
+    drop(goes);
     let reader = file.clone();
     let read = async move {
         let (result, bytes) = reader.read_owned_at(Vec::with_capacity(64), 0).await;
@@ -76,7 +103,7 @@ async fn round(stream: &Arc<TcpStream>, file: &Arc<File>) {
     std::thread::sleep(HELD);
     let late = late.lock().unwrap();
     assert!(
-        late.len() == 4 && late.iter().all(|(_, span)| *span <= BOUND),
+        late.len() == 7 && late.iter().all(|(_, span)| *span <= BOUND),
         "while the worker was held: {late:?}"
     );
 }
@@ -90,9 +117,11 @@ async fn server() {
     let listener = TcpListener::bind("0.0.0.0:7").await.expect("a listener");
     let (stream, _) = listener.accept().await.expect("accepted");
     let held = pirn::spawn(async move {
+        let here = SocketAddr::from((host_addr("server"), HERE));
+        let listener = Arc::new(TcpListener::bind(here).await.expect("a listener"));
         let (stream, file) = (Arc::new(stream), cold().await);
         for _ in 0..ROUNDS {
-            round(&stream, &file).await;
+            round(&stream, &listener, &file).await;
             sleep(HELD).await;
         }
     });
@@ -100,6 +129,8 @@ async fn server() {
 }
 
 async fn client() {
+    let listener = TcpListener::bind("0.0.0.0:7").await.expect("a listener");
+    drop(pirn::spawn(async move { while listener.accept().await.is_ok() {} }));
     let address = SocketAddr::from((host_addr("server"), 7));
     let stream = loop {
         match TcpStream::connect(address).await {

@@ -1,5 +1,7 @@
 //! The requests of a ring: what each does when it is tried, and how it waits.
 
+use pirn::os::Address;
+
 use super::Watcher;
 use super::network::{receive_message, send_message};
 use super::readiness::{ALWAYS, IN, OUT, RDHUP, READERS};
@@ -173,6 +175,8 @@ pub(super) struct Request {
     done: usize,
     /// What the bytes of a send were when it was submitted.
     hash: u64,
+    /// Where a connect goes: the kernel copies the address when it takes the entry.
+    address: Option<Address>,
     /// Entries that are linked behind it.
     pub(super) chain: Vec<Entry>,
     /// The request whose time limit this is, and the request that is this one's limit.
@@ -195,6 +199,7 @@ impl Request {
             woken: 0,
             done: 0,
             hash: 0,
+            address: None,
             chain: Vec::new(),
             limits: None,
             limit: None,
@@ -357,7 +362,7 @@ impl World {
                     }?),
                     // SAFETY: as above.
                     SENDMSG => done(unsafe { send_message(self, socket, bytes_at as *const libc::msghdr) }?),
-                    CONNECT => self.try_connect(socket, entry),
+                    CONNECT => self.try_connect(ring, request, socket, entry),
                     SHUTDOWN => self.shut_down(socket, entry.length as i32).map(|()| Tried::Done(Ok(0), 0)),
                     _ => Err(libc::EINVAL),
                 }
@@ -370,9 +375,16 @@ impl World {
         if self.net.socket(socket).family.is_socket() { Ok(socket) } else { Err(libc::ENOTSOCK) }
     }
 
-    fn try_connect(&mut self, socket: u32, entry: Entry) -> Result<Tried, Errno> {
-        // SAFETY: the submitter's promise: an address until the completion.
-        let address = unsafe { super::address::decode(entry.address as *const _, entry.offset as u32) }?;
+    fn try_connect(&mut self, ring: u32, request: u32, socket: u32, entry: Entry) -> Result<Tried, Errno> {
+        let taken = self.request(ring, request).and_then(|record| record.address.clone());
+        let address = match taken {
+            Some(address) => address,
+            // SAFETY: the submitter's promise: an address until the entry is taken, and this is the first try.
+            None => unsafe { super::address::decode(entry.address as *const _, entry.offset as u32) }?,
+        };
+        if let Some(record) = self.request(ring, request) {
+            record.address.get_or_insert_with(|| address.clone());
+        }
         match self.connect_to(socket, &address) {
             Ok(()) | Err(libc::EISCONN) => Ok(Tried::Done(Ok(0), 0)),
             Err(libc::EINPROGRESS | libc::EALREADY) => Ok(Tried::Waits),

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
+use super::home::{Direction, Home};
 use super::set::Set;
-use super::socket::{Direction, Home, Socket, Stage};
+use super::socket::{Socket, Stage};
 use super::thread;
 use crate::os::alarm::Alarm;
 use crate::os::file::handle::play_now;

@@ -5,7 +5,8 @@
 //! | `set.rs` | one epoll set: who is registered, staged completions, the eventfd |
 //! | `registry.rs` | registrations with generations |
 //! | `side.rs` | one direction of a socket: what is known of its readiness, and the ops that wait for it |
-//! | `socket.rs` | the descriptor of both live machines: two sides, and their home, a set or a ring |
+//! | `socket.rs` | the descriptor of both live machines: two sides |
+//! | `home.rs` | where it is registered, a set or a ring, and for what |
 //! | `ahead.rs`, `taken.rs` | what a home took from the kernel before it was asked for, and how it hands it over |
 //! | `driver.rs` | the three parts of a driver over a set |
 //! | `sys.rs` | the epoll system calls |
@@ -47,6 +48,7 @@ use crate::time::Instant;
 
 mod ahead;
 pub(super) mod driver;
+pub(super) mod home;
 pub(super) mod registry;
 mod set;
 mod side;

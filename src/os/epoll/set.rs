@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Weak;
 
+use super::home::{Home, Want, Wants};
 use super::registry::Registry;
-use super::socket::{Home, Want, Wants};
 use super::sys;
 use crate::os::alarm::Alarm;
 use crate::os::file::pool::Sink;

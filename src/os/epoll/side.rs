@@ -62,6 +62,8 @@ pub(super) struct Waiting {
     op: Op,
     /// Bytes of a send that have left.
     sent: usize,
+    /// A connect that the home makes.
+    at_home: bool,
 }
 
 /// What a played op comes to.
@@ -110,6 +112,19 @@ impl Side {
     pub(super) fn disarmed(&mut self) {
         self.armed = Armed::No;
         self.ready = true;
+    }
+
+    /// Appends a connect that the home makes.
+    pub(super) fn push_connect(&mut self, waiting: Waiting) {
+        (self.armed, self.ready) = (Armed::Takes, false);
+        self.push(Waiting { at_home: true, ..waiting });
+    }
+
+    /// What came of that resolves the op, unless it was cancelled or resolved since.
+    pub(super) fn end_connect(&mut self, result: io::Result<usize>) -> Option<(Completion, Fd)> {
+        let token = self.queue.as_ref()?.0.iter().find(|waiting| waiting.at_home)?.token;
+        let waiting = self.remove(token)?;
+        Some((Completion { token, result, yielded: Yielded::Nothing }, waiting.into_fd()))
     }
 
     /// Whether ops wait.
@@ -360,7 +375,7 @@ impl Side {
 
 impl Waiting {
     pub(super) fn new(token: Token, op: Op) -> Self {
-        Self { token, op, sent: 0 }
+        Self { token, op, sent: 0, at_home: false }
     }
 
     /// The answer of an op that was cancelled. Its reference to the socket is dropped with the rest of it.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::{Deref, Range};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
-use super::side::{self, Armed, Kernel, Side, Waiting};
+use super::home::{Direction, Home, Want, Wants};
+use super::side::{Armed, Kernel, Side, Waiting};
 use super::sys::{BROKEN, READ, WRITE};
-use crate::os::file::pool::Sink;
 use crate::os::signal::Leave;
 use crate::os::sys::{self as calls, retry};
 use crate::os::{
@@ -54,107 +54,6 @@ struct Registration {
     watched: Wants,
     /// The home of the listener that it came from.
     near: Option<Arc<dyn Home>>,
-}
-
-/// What a side wants to be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::os) enum Want {
-    /// That a write may move something.
-    Writable = 1,
-    /// The bytes themselves if the home can receive ahead, else that a read may move something.
-    Bytes = 2,
-    /// The connections themselves if the home can accept ahead, else that there may be one.
-    Connections = 4,
-    /// That a read may move something.
-    Readable = 8,
-}
-
-/// A set of these.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::os) struct Wants(u8);
-
-impl Wants {
-    pub(in crate::os) fn with(self, want: Want) -> Self {
-        Self(self.0 | want as u8)
-    }
-
-    pub(in crate::os) fn has(self, want: Want) -> bool {
-        self.0 & want as u8 != 0
-    }
-}
-
-/// Who tells sockets of their edges: an epoll set, or a ring. What is ready when the watch begins counts as an edge.
-pub(in crate::os) trait Home: Sink + fmt::Debug {
-    /// Registers a socket, watches for one thing and returns the registration's key.
-    fn enter(&self, fd: RawFd, socket: Weak<dyn Descriptor>, want: Want) -> io::Result<u64>;
-    /// Watches for one thing besides the `others`, anew if that ended.
-    fn watch(&self, fd: RawFd, key: u64, want: Want, others: Wants) -> io::Result<()>;
-    /// Whether it serves so many sockets that what its listeners accept is to be at home where its task runs.
-    fn is_crowded(&self) -> bool;
-    /// Whether it takes what is wanted from the kernel itself, and hands it over (`taken.rs`).
-    fn takes(&self, want: Want) -> bool;
-    /// Takes nothing more for now; [`Socket::ended`] says when that is so.
-    fn pause(&self, key: u64, want: Want);
-    /// Forgets a socket, which closes. `open_elsewhere`: its open file may live on.
-    fn leave(&self, fd: OwnedFd, key: u64, watched: Wants, open_elsewhere: bool);
-}
-
-/// One of the two sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::os) enum Direction {
-    Read,
-    Write,
-}
-
-impl Direction {
-    /// The side that gets ready for that.
-    pub(super) fn to(interest: Interest) -> Self {
-        match interest {
-            Interest::Read => Self::Read,
-            Interest::Write => Self::Write,
-        }
-    }
-
-    /// The side an op plays on.
-    pub(super) fn of(op: &Op) -> Self {
-        match op {
-            Op::Accept { .. } | Op::Recv { .. } | Op::Settle { .. } => Self::Read,
-            Op::Connect { .. } | Op::Send { .. } => Self::Write,
-            Op::Ready { interest, .. } => Self::to(*interest),
-            Op::File(_) => unreachable!("{}", side::NO_SOCKET),
-        }
-    }
-}
-
-impl Want {
-    /// The side that wants it.
-    pub(in crate::os) fn direction(self) -> Direction {
-        match self {
-            Self::Writable => Direction::Write,
-            Self::Bytes | Self::Connections | Self::Readable => Direction::Read,
-        }
-    }
-
-    /// What a wait for readiness waits for.
-    fn ready(interest: Interest, kind: Kind) -> Self {
-        match interest {
-            Interest::Read if kind == Kind::Stream => Self::Bytes,
-            Interest::Read => Self::Readable,
-            Interest::Write => Self::Writable,
-        }
-    }
-
-    /// What an op that has to wait waits for.
-    pub(super) fn of(op: &Op, kind: Kind) -> Self {
-        match op {
-            Op::Accept { .. } => Self::Connections,
-            Op::Recv { .. } if kind != Kind::Other => Self::Bytes,
-            Op::Recv { .. } | Op::Settle { .. } => Self::Readable,
-            Op::Connect { .. } | Op::Send { .. } => Self::Writable,
-            Op::Ready { interest, .. } => Self::ready(*interest, kind),
-            Op::File(_) => unreachable!("{}", side::NO_SOCKET),
-        }
-    }
 }
 
 /// What playing needs besides the side; kept from one look to the next.
@@ -337,6 +236,13 @@ impl Socket {
                 return Submitted::Pending;
             }
         }
+        if let Op::Connect { fd, address } = waiting.op()
+            && side.armed == Armed::No
+            && self.connect_at_home(home, fd, address)
+        {
+            side.push_connect(waiting);
+            return Submitted::Pending;
+        }
         if (settles || side.may_move() && !side.waits())
             && let Some((result, yielded)) = side.play(self.kernel(), &mut waiting, &mut stage.scratch)
         {
@@ -493,6 +399,28 @@ impl Socket {
         if let Ok(connection) = Self::of(connection) {
             connection.registration.lock().near = near;
         }
+    }
+
+    /// Has the home, or `own` if there is none yet, connect. False: it does not, or that would spare no wait.
+    fn connect_at_home(&self, own: &Arc<dyn Home>, this: &Fd, address: &Address) -> bool {
+        if self.kind != Kind::Stream || !matches!(address, Address::Ip(_)) {
+            return false;
+        }
+        let mut registration = self.registration.lock();
+        let (home, key) = match &registration.home {
+            Some((home, key)) => (home, Some(*key)),
+            None => (own, None),
+        };
+        let Some(key) = home.connect(self.raw(), Arc::downgrade(this), key, address) else { return false };
+        registration.home = Some((Arc::clone(home), key));
+        registration.watched = registration.watched.with(Want::Connected);
+        true
+    }
+
+    /// Notes that the home has ended a connect.
+    pub(super) fn not_connecting(&self) {
+        let mut registration = self.registration.lock();
+        registration.watched = registration.watched.without(Want::Connected);
     }
 
     /// Has the home, or one for it if there is none yet (`own`, or that of its listener), watch for what a side waits for.

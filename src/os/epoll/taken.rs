@@ -1,7 +1,8 @@
 //! What a home that takes from the kernel itself (a ring) tells its sockets.
 
+use super::home::{Direction, Want};
 use super::side::{self, Armed, Kernel, Side, Waiting};
-use super::socket::{Direction, Socket, Stage, Want};
+use super::socket::{Socket, Stage};
 use crate::os::sys as calls;
 use crate::os::{Address, Completion, Fd, Op};
 
@@ -24,6 +25,24 @@ impl Socket {
     ) {
         self.settle(&fd);
         self.take_in(|side| side.more_ahead().push_connection(fd, peer), Want::Connections, stage, out);
+    }
+
+    /// The connect that the home made came to this: 0 or a negative error number.
+    pub(in crate::os) fn connected(&self, result: i32, stage: &mut Stage, out: &mut Vec<Completion>) {
+        let outcome = match -result {
+            0 | libc::EISCONN => Some(Ok(0)),
+            // Of the ring, or of a call that a peer made in its place: what waits asks the kernel itself.
+            libc::ECANCELED | libc::EALREADY | libc::EINPROGRESS | libc::EAGAIN | libc::EINTR => None,
+            errno => Some(Err(std::io::Error::from_raw_os_error(errno))),
+        };
+        self.not_connecting();
+        let end = |side: &mut Side| outcome.and_then(|outcome| side.end_connect(outcome));
+        let resolved = end(&mut self.side(Direction::Write).lock());
+        if let Some((completion, fd)) = resolved {
+            out.push(completion);
+            drop(fd);
+        }
+        self.ended(Direction::Write, None, stage, out);
     }
 
     fn take_in(
@@ -121,7 +140,7 @@ impl Socket {
         if !side.waits() {
             return;
         }
-        if !matches!(side.armed, Armed::Takes | Armed::Pausing) {
+        if direction == Direction::Write || !matches!(side.armed, Armed::Takes | Armed::Pausing) {
             side.event(bits);
         } else if let Some(Op::Accept { .. }) = side.first().map(Waiting::op) {
             self.take_connection(&mut side);

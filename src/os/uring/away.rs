@@ -3,7 +3,10 @@
 //! Under DEFER_TASKRUN the kernel completes nothing until the owner enters. So the order of a stream's bytes is the
 //! holder's: what stands in the completion queue comes first, and behind it a direct call may take what the kernel still
 //! has. Which sockets have anything is told by a level-triggered epoll set; sockets enter it at such a look, so that a
-//! worker that is never overdue pays nothing. Requests stay for the owner.
+//! worker that is never overdue pays nothing.
+//!
+//! What a turn staged before its worker got stuck is begun by who takes over: file ops in their own ring, connects by the
+//! call, watches by the set. Only what ends something in the ring stays for the owner.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,7 +14,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::driver::UringReap;
 use super::outbox::{Outbox, Request};
 use crate::os::alarm::Alarm;
-use crate::os::epoll::socket::{Direction, Socket, Stage};
+use crate::os::epoll::home::Direction;
+use crate::os::epoll::socket::{Socket, Stage};
 use crate::os::epoll::sys::{self, BROKEN, READ, WRITE};
 use crate::os::{Completion, Wait, sys as calls};
 
@@ -82,6 +86,24 @@ impl Away {
 }
 
 impl UringReap {
+    /// Connects by calls what was to be connected by entries that are not made yet, so that each is begun once.
+    fn begin_connects(&mut self, out: &mut Vec<Completion>) {
+        let mut keys = Vec::new();
+        self.requests.retain(|request| match request {
+            Request::Connect { key, .. } => {
+                keys.push(*key);
+                false
+            }
+            _ => true,
+        });
+        for key in keys {
+            let fd = self.outbox.registry().lock().get(key);
+            if let Some(socket) = fd.as_ref().and_then(|fd| Socket::of(fd).ok()) {
+                socket.connected(-libc::ECANCELED, &mut self.stage, out);
+            }
+        }
+    }
+
     /// One look on another thread than the ring's own.
     pub(super) fn look_from_elsewhere(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let before = out.len();
@@ -97,6 +119,7 @@ impl UringReap {
                 drop(calls::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
             }
         }
+        self.begin_connects(out);
         self.collect(full, out)?;
         if out.len() == full || self.ring.has_overflowed() {
             return Ok(());

@@ -15,9 +15,11 @@ use super::ring::{Event, Ring};
 use super::{buffers, sys as calls};
 use crate::os::alarm::Alarm;
 use crate::os::epoll::driver::Submitter;
-use crate::os::epoll::socket::{self, Direction, Socket, Stage, Want, Wants};
+use crate::os::epoll::home::{Direction, Want, Wants};
+use crate::os::epoll::socket::{self, Socket, Stage};
 use crate::os::epoll::sys::{READ, WRITE};
 use crate::os::file::pool::Pool;
+use crate::os::sys::RawAddress;
 use crate::os::{Completion, DriverConfig, DriverParts, Fd, Reap, Wait, thread};
 
 /// User data of entries whose completion says nothing.
@@ -27,7 +29,7 @@ const WAKE: u64 = u64::MAX;
 /// User data of the poll of the alarm.
 const ALARM: u64 = u64::MAX - 1;
 /// Entries that one request makes at most.
-const ENTRIES: usize = 5;
+const ENTRIES: usize = 6;
 /// Enters at most that a driver makes to empty its queue in one go: enough for several queues full of completions, and no end is waited for.
 const MOST_ENTERS: usize = 32;
 /// A registration's key has 60 bits; above it stands which of its requests it is.
@@ -50,6 +52,7 @@ pub(super) fn parts(files: &Arc<Pool>, config: &DriverConfig) -> io::Result<Driv
         batch: config.batch.max(1),
         requests: VecDeque::new(),
         closes: VecDeque::new(),
+        addresses: VecDeque::new(),
         events: Vec::new(),
         sockets: Vec::new(),
         stage: Stage::default(),
@@ -78,21 +81,29 @@ pub(super) struct UringReap {
     pub(super) requests: VecDeque<Request>,
     /// Descriptors that are closed by entries which the kernel may not have taken, each with its entry's number.
     closes: VecDeque<(u64, RawFd)>,
+    /// What entries that connect point to until the kernel has taken them, with their numbers.
+    addresses: VecDeque<(u64, Box<RawAddress>)>,
     events: Vec<Event>,
     sockets: Vec<Option<Fd>>,
     pub(super) stage: Stage,
     pub(super) away: Away,
 }
 
+/// Which of a registration's requests it is: 1 and up.
+fn kind(want: Want) -> u64 {
+    1 + u64::from((want as u8).trailing_zeros())
+}
+
 /// The user data of a request of a registration.
 fn data(want: Want, key: u64) -> u64 {
-    (want as u64) << KIND | key
+    kind(want) << KIND | key
 }
 
 impl UringReap {
     /// Puts an entry into the ring, which has room.
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: no entry made here points to memory: the buffers of receives are the ring's own.
+        // SAFETY: no entry made here points to memory, for the buffers of receives are the ring's own; or to an address, which
+        // stays until the kernel has taken the entry, and by then has copied it (SUBMIT_STABLE, Linux 5.5).
         unsafe { self.ring.push(entry) }
     }
 
@@ -118,6 +129,7 @@ impl UringReap {
         while !self.requests.is_empty() && self.ring.has_room(ENTRIES)? {
             match self.requests.pop_front() {
                 Some(Request::Watch { key, fd, want }) => self.watch(key, types::Fd(fd), want),
+                Some(Request::Connect { key, fd, address }) => self.connect(key, types::Fd(fd), address),
                 Some(Request::Pause { key, want }) => self.end(key, want),
                 Some(Request::Leave { key, fd, watched, .. }) => self.leave(key, fd, watched),
                 None => {}
@@ -134,8 +146,15 @@ impl UringReap {
             }
             Want::Writable => opcode::PollAdd::new(fd, WRITE).multi(true).build(),
             Want::Readable => opcode::PollAdd::new(fd, READ).multi(true).build(),
+            Want::Connected => unreachable!("a connect has an address: Request::Connect"),
         };
         self.push(&entry.user_data(data(want, key)));
+    }
+
+    fn connect(&mut self, key: u64, fd: types::Fd, address: Box<RawAddress>) {
+        let entry = opcode::Connect::new(fd, address.pointer(), address.length()).build();
+        self.push(&entry.user_data(data(Want::Connected, key)));
+        self.addresses.push_back((self.ring.pushed(), address));
     }
 
     fn end(&mut self, key: u64, want: Want) {
@@ -146,7 +165,7 @@ impl UringReap {
     }
 
     fn leave(&mut self, key: u64, fd: OwnedFd, watched: Wants) {
-        for want in [Want::Writable, Want::Bytes, Want::Connections, Want::Readable] {
+        for want in [Want::Writable, Want::Bytes, Want::Connections, Want::Readable, Want::Connected] {
             if watched.has(want) {
                 self.end(key, want);
             }
@@ -158,17 +177,18 @@ impl UringReap {
         self.closes.push_back((self.ring.pushed(), fd));
     }
 
-    /// Forgets the closes that the kernel has taken.
-    fn note_closes(&mut self) {
-        if !self.closes.is_empty() {
+    /// Forgets the closes and addresses that the kernel has taken.
+    fn note_taken(&mut self) {
+        if !self.closes.is_empty() || !self.addresses.is_empty() {
             let taken = self.ring.taken();
             while self.closes.pop_front_if(|(number, _)| *number <= taken).is_some() {}
+            while self.addresses.pop_front_if(|(number, _)| *number <= taken).is_some() {}
         }
     }
 
     /// Closes what entries should have closed that a ring will not take any more.
     fn close_here(&mut self) {
-        self.note_closes();
+        self.note_taken();
         for (_, fd) in self.closes.drain(..) {
             // SAFETY: `leave` gave the descriptor to an entry, and nobody carries that out.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
@@ -210,7 +230,7 @@ impl UringReap {
         }
         let socket = fd.as_ref().and_then(|fd| Socket::of(fd).ok());
         match event.data >> KIND {
-            kind if kind == Want::Bytes as u64 => {
+            one if one == kind(Want::Bytes) => {
                 if event.result == -libc::ENOBUFS {
                     self.ring.buffers.ran_dry();
                 }
@@ -227,7 +247,7 @@ impl UringReap {
                 }
                 self.over(event, socket, Direction::Read, out);
             }
-            kind if kind == Want::Connections as u64 => {
+            one if one == kind(Want::Connections) => {
                 if event.result >= 0 {
                     // SAFETY: the kernel just opened it for this process, and nobody else knows its number.
                     let accepted = unsafe { OwnedFd::from_raw_fd(event.result) };
@@ -246,10 +266,15 @@ impl UringReap {
                 // An error is no connection's: the call that the next accept makes meets it again.
                 self.over(Event { result: 0, ..event }, socket, Direction::Read, out);
             }
-            kind => {
-                let direction = match kind {
-                    kind if kind == Want::Writable as u64 => Direction::Write,
-                    kind if kind == Want::Readable as u64 => Direction::Read,
+            one if one == kind(Want::Connected) => {
+                if let Some(socket) = socket {
+                    socket.connected(event.result, &mut self.stage, out);
+                }
+            }
+            other => {
+                let direction = match other {
+                    one if one == kind(Want::Writable) => Direction::Write,
+                    one if one == kind(Want::Readable) => Direction::Read,
                     _ => return Ok(()),
                 };
                 if event.result > 0
@@ -297,7 +322,7 @@ impl UringReap {
         } else if self.ring.has_work() {
             self.ring.enter()?;
         }
-        self.note_closes();
+        self.note_taken();
         self.collect(full, out)?;
         self.bring_in()?;
         if block {
@@ -317,7 +342,7 @@ impl UringReap {
             let mut rest = Vec::new();
             self.collect(usize::MAX, &mut rest)?;
             self.ring.enter()?;
-            self.note_closes();
+            self.note_taken();
             self.collect(usize::MAX, &mut rest)?;
             self.outbox.stage_all(rest.into_iter());
         }
@@ -361,6 +386,8 @@ impl UringReap {
         self.collect(usize::MAX, &mut out)?;
         self.close_here();
         self.ring = fresh;
+        // The ring that they were for is gone.
+        self.addresses.clear();
         (self.watches_event, self.watches_alarm) = (false, false);
         self.outbox.forget(|_, _| true);
         self.requests.retain(|request| matches!(request, Request::Leave { .. }));

@@ -12,9 +12,9 @@
 //! | `away.rs` | the same half on a thread that may not enter the ring |
 //!
 //! Sockets, their sides and the owner's half are those of the epoll machine: a ring is one more home for a socket
-//! (`../epoll/socket.rs`). Where an epoll set reports that a read may move something, a ring takes the bytes (or the
-//! connections) itself and hands them over; nobody else asks the kernel then. Everything else, connects and writes that
-//! did not fit included, waits for an edge of a multishot poll.
+//! (`../epoll/home.rs`). Where an epoll set reports that a read may move something, a ring takes the bytes (or the
+//! connections) itself and hands them over; nobody else asks the kernel then. It makes TCP connects itself, too. Everything
+//! else, writes that did not fit included, waits for an edge of a multishot poll.
 
 use std::io;
 use std::sync::Arc;

@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Weak;
 
+use crate::os::epoll::home::{Home, Want, Wants};
 use crate::os::epoll::registry::Registry;
-use crate::os::epoll::socket::{Home, Want, Wants};
 use crate::os::epoll::sys as calls;
 use crate::os::file::pool::Sink;
-use crate::os::{Completion, Descriptor, Fd, Unpark};
+use crate::os::sys::RawAddress;
+use crate::os::{Address, Completion, Descriptor, Fd, Unpark};
 use crate::sync::Mutex;
 
 /// What a ring is asked to do. They are carried out in order; the descriptors in them are open until they were.
@@ -17,6 +18,8 @@ use crate::sync::Mutex;
 pub(super) enum Request {
     /// Begin to take or watch.
     Watch { key: u64, fd: RawFd, want: Want },
+    /// Connect.
+    Connect { key: u64, fd: RawFd, address: Box<RawAddress> },
     /// End that.
     Pause { key: u64, want: Want },
     /// End all that was watched, and close. `alone`: nobody else has the file open.
@@ -103,10 +106,11 @@ impl Outbox {
     }
 
     /// Drops requests to watch and to pause of which `which` says so by their key and what they are about: the ring they were for is
-    /// gone, and its sockets ask again.
+    /// gone, and its sockets ask again. Requests to connect likewise.
     pub(super) fn forget(&self, which: impl Fn(u64, Want) -> bool) {
         self.staged.lock().requests.retain(|request| match request {
             Request::Watch { key, want, .. } | Request::Pause { key, want } => !which(*key, *want),
+            Request::Connect { key, .. } => !which(*key, Want::Connected),
             Request::Leave { .. } => true,
         });
     }
@@ -143,6 +147,18 @@ impl Home for Outbox {
 
     fn takes(&self, want: Want) -> bool {
         matches!(want, Want::Bytes | Want::Connections)
+    }
+
+    fn connect(
+        &self,
+        fd: RawFd,
+        socket: Weak<dyn Descriptor>,
+        key: Option<u64>,
+        address: &Address,
+    ) -> Option<u64> {
+        let key = key.or_else(|| self.registry.lock().insert(socket).ok())?;
+        let address = Box::new(RawAddress::new(address));
+        self.request(Request::Connect { key, fd, address }).ok().map(|()| key)
     }
 
     fn pause(&self, key: u64, want: Want) {

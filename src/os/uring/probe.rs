@@ -14,6 +14,7 @@ pub(super) fn probe() -> io::Result<()> {
         ("POLL_ADD", opcode::PollAdd::CODE),
         ("RECV", opcode::RecvMulti::CODE),
         ("ACCEPT", opcode::AcceptMulti::CODE),
+        ("CONNECT", opcode::Connect::CODE),
         ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
         ("CLOSE", opcode::Close::CODE),
     ];

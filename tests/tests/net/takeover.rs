@@ -1,14 +1,17 @@
 //! A worker that computes keeps no connection waiting: the others serve what is at home with it, on either backend.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as Plain};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pirn::net::TcpListener;
+use pirn::net::{TcpListener, TcpStream};
 use pirn::{Backend, Builder, Runtime};
 
 use super::ANY;
@@ -101,6 +104,63 @@ fn run(runtime: Runtime) {
     });
     assert!(takeovers > 0, "nobody was overdue: this tested nothing");
     runtime.shutdown_timeout(Duration::from_secs(10)).expect("it ends");
+}
+
+/// Begins a write, a close, a connect and a rename, and computes in the same poll.
+async fn begin_and_compute(listener: SocketAddr, from: PathBuf, to: PathBuf, stop: Arc<AtomicBool>) {
+    let writer = TcpStream::connect(listener).await.expect("connected");
+    let goes = TcpStream::connect(listener).await.expect("connected");
+    let mut connect = pin!(TcpStream::connect(listener));
+    let mut rename = pin!(pirn::fs::rename(from, to));
+    writer.write_all(b"1").await.expect("sent");
+    writer.write_all(b"2").await.expect("accepted");
+    drop(goes);
+    let mut begin =
+        |context: &mut Context<'_>| (connect.as_mut().poll(context), rename.as_mut().poll(context));
+    let (connected, renamed) = poll_fn(|context| Poll::Ready(begin(context))).await;
+    compute(&stop, &AtomicBool::new(false));
+    match connected {
+        Poll::Ready(connected) => connected,
+        Poll::Pending => connect.await,
+    }
+    .expect("connected");
+    match renamed {
+        Poll::Ready(renamed) => renamed,
+        Poll::Pending => rename.await,
+    }
+    .expect("renamed");
+}
+
+/// What was staged right before a worker got stuck is begun by who takes over: a connect, a file op, a write, a close.
+#[test]
+fn what_a_stuck_worker_staged_is_begun() {
+    within(PATIENCE, || {
+        for backend in crate::process::backends() {
+            // Nobody sits on seat 0, so two workers remain.
+            let runtime = Builder::new().workers(3).backend(backend).build().expect("a runtime");
+            let listener = std::net::TcpListener::bind(ANY).expect("bind");
+            let path = std::env::temp_dir().join(format!("pirn-stuck-{}-{backend:?}", std::process::id()));
+            let (from, to) = (path.with_extension("from"), path.with_extension("to"));
+            std::fs::write(&from, "x").expect("written");
+            let stop = Arc::new(AtomicBool::new(false));
+            let address = listener.local_addr().expect("address");
+            let stuck = runtime.spawn(begin_and_compute(address, from, to.clone(), stop.clone()));
+            let [mut writes, mut ends, connects] =
+                [(); 3].map(|()| listener.accept().expect("accepted while the worker computes").0);
+            let mut bytes = [0; 2];
+            writes.read_exact(&mut bytes).expect("received");
+            assert_eq!(&bytes, b"12");
+            assert_eq!(ends.read(&mut bytes).expect("an end"), 0);
+            while !to.exists() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(!stuck.is_finished());
+            stop.store(true, Ordering::SeqCst);
+            runtime.block_on(stuck).expect("no panic");
+            drop(connects);
+            std::fs::remove_file(&to).expect("removed");
+        }
+    });
 }
 
 #[test]

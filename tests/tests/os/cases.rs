@@ -81,6 +81,7 @@ cases! {
     cancel:
         cancelled_receive_loses_nothing
         cancelled_accept_loses_nothing
+        cancelled_connect_hurts_no_other
         cancelled_send_gives_the_buffer_back
         cancel_of_the_past_does_nothing
         cancelled_op_comes_without_a_wait

@@ -1,8 +1,8 @@
 //! Cases about cancelled ops.
 
-use pirn::os::{Op, Token, Wait};
+use pirn::os::{Op, SocketKind, Token, Wait};
 
-use crate::os::world::{World, bytes_of, errno, pattern, received};
+use crate::os::world::{World, accepted, bytes_of, errno, number, pattern, received};
 
 pub(crate) fn cancelled_receive_loses_nothing(world: &World) {
     let mut bench = world.bench(1, 16);
@@ -39,6 +39,42 @@ pub(crate) fn cancelled_accept_loses_nothing(world: &World) {
     bench.cancelled(op);
     let (client, server) = bench.pair_at(&listener, address);
     bench.send(&client, b"hello");
+    assert_eq!(bench.recv(&server, 5), b"hello");
+}
+
+pub(crate) fn cancelled_connect_hurts_no_other(world: &World) {
+    let mut bench = world.bench(1, 16);
+    let (listener, address) = world.listener();
+    let connect = |bench: &mut crate::os::world::Bench| {
+        let fd = world.os.socket(SocketKind::tcp(address)).expect("socket");
+        let op = bench.submit(Op::Connect { fd: fd.clone(), address: address.into() });
+        (fd, op)
+    };
+    for round in 0..6 {
+        let (fd, op) = connect(&mut bench);
+        if round % 2 == 1 {
+            bench.poll(Wait::No);
+        }
+        bench.cancel(op);
+        if round % 3 == 0 {
+            // Before its completion is taken.
+            drop(fd);
+        }
+        assert!(matches!(errno(&bench.wait(op)), None | Some(libc::ECANCELED)), "round {round}");
+    }
+    let (fd, op) = connect(&mut bench);
+    assert_eq!(number(&bench.wait(op)), 0);
+    let name = world.os.local_addr(&fd).expect("local address");
+    // Those that came about all the same are closed.
+    let server = loop {
+        let accept = bench.submit(Op::Accept { fd: listener.clone() });
+        let (server, peer) = accepted(bench.wait(accept));
+        if peer == name {
+            break server;
+        }
+        assert!(matches!(bench.recv_error(&server), None | Some(libc::ECONNRESET)));
+    };
+    bench.send(&fd, b"hello");
     assert_eq!(bench.recv(&server, 5), b"hello");
 }
 
