@@ -77,6 +77,9 @@ impl World {
     fn slow(&mut self) {
         if self.rarely(Kind::Slow, 2, self.options.slow) != 0 {
             self.advance_up_to(self.now + SLOW_NS);
+            // Threads that could run did not: nobody was idle meanwhile.
+            let now = self.now;
+            self.hosts.iter_mut().for_each(|host| host.checker.stood_still(now));
         }
     }
 

@@ -1,6 +1,8 @@
 //! Two directions of bytes over one descriptor: what TCP and Unix streams, their halves, pipes and a child's standard streams have in common.
 //!
-//! The methods that users see are written once, in the macros here: each type says how it comes to its [`Duplex`].
+//! The methods that users see are written once, in the macros here: each type says how it comes to its [`Duplex`]. Those of every message
+//! are no `async fn`s, each of which keeps its arguments once more: a connection's task is as long as what is awaited in it is deep,
+//! and with a thousand of them every line of the cache counts.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -71,9 +73,14 @@ impl Duplex {
         (result, buffer)
     }
 
+    /// Reads into a slice.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        poll_fn(move |context| self.poll_read(context, &mut [IoSliceMut::new(buffer)], Take::Away))
+    }
+
     /// Reads into a buffer of the worker's.
-    pub(crate) async fn receive(&self) -> io::Result<Received> {
-        poll_fn(|context| self.read.poll_receive(self.port.as_ref(), self.fd(), context)).await
+    pub(crate) fn receive(&self) -> impl Future<Output = io::Result<Received>> + Send {
+        poll_fn(|context| self.read.poll_receive(self.port.as_ref(), self.fd(), context))
     }
 
     /// Writes all of a buffer; the buffer with its result.
@@ -109,22 +116,22 @@ impl Duplex {
         }
     }
 
-    pub(crate) async fn read_exact(&self, buffer: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn read_exact(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> + Send {
         let mut filled = 0;
-        while filled < buffer.len() {
-            let rest = &mut buffer[filled..];
-            match poll_fn(|context| self.poll_read(context, &mut [IoSliceMut::new(rest)], Take::Away)).await?
-            {
-                0 => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        format!("the stream ended after {filled} of {} bytes", buffer.len()),
-                    ));
+        poll_fn(move |context| {
+            while filled < buffer.len() {
+                let rest = &mut [IoSliceMut::new(&mut buffer[filled..])];
+                match ready!(self.poll_read(context, rest, Take::Away))? {
+                    0 => {
+                        let all = buffer.len();
+                        let what = format!("the stream ended after {filled} of {all} bytes");
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, what)));
+                    }
+                    count => filled += count,
                 }
-                count => filled += count,
             }
-        }
-        Ok(())
+            Poll::Ready(Ok(()))
+        })
     }
 
     pub(crate) async fn read_to_end(&self, into: &mut Vec<u8>) -> io::Result<usize> {
@@ -142,13 +149,25 @@ impl Duplex {
         }
     }
 
-    pub(crate) async fn write_all(&self, buffer: &[u8]) -> io::Result<()> {
+    /// Writes a slice, or some of it.
+    pub(crate) fn write(&self, buffer: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        poll_fn(move |context| self.poll_write(context, &[IoSlice::new(buffer)]))
+    }
+
+    pub(crate) fn write_all(&self, buffer: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
         let mut rest = buffer;
-        while !rest.is_empty() {
-            let count = poll_fn(|context| self.poll_write(context, &[IoSlice::new(rest)])).await?;
-            rest = &rest[count..];
-        }
-        Ok(())
+        poll_fn(move |context| {
+            while !rest.is_empty() {
+                let count = ready!(self.poll_write(context, &[IoSlice::new(rest)]))?;
+                rest = &rest[count..];
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Waits until the kernel has taken what was accepted.
+    pub(crate) fn flush(&self) -> impl Future<Output = io::Result<()>> + Send {
+        poll_fn(|context| self.poll_flush(context))
     }
 
     pub(crate) async fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -265,8 +284,11 @@ macro_rules! reads {
             ///
             /// # Errors
             /// The stream's: reset by the peer, timed out.
-            pub async fn read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
-                self.read_vectored(&mut [::std::io::IoSliceMut::new(buffer)]).await
+            pub fn read(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl ::std::future::Future<Output = ::std::io::Result<usize>> + Send {
+                self.duplex().read(buffer)
             }
 
             /// Reads into several buffers, one after the other, like [`read`](Self::read).
@@ -302,8 +324,10 @@ macro_rules! reads {
             ///
             /// # Errors
             /// As [`read`](Self::read).
-            pub async fn receive(&self) -> ::std::io::Result<$crate::net::Received> {
-                self.duplex().receive().await
+            pub fn receive(
+                &self,
+            ) -> impl ::std::future::Future<Output = ::std::io::Result<$crate::net::Received>> + Send {
+                self.duplex().receive()
             }
 
             /// Fills `buffer`.
@@ -312,8 +336,11 @@ macro_rules! reads {
             ///
             /// # Errors
             /// As [`read`](Self::read), and `UnexpectedEof` if the stream ends first.
-            pub async fn read_exact(&self, buffer: &mut [u8]) -> ::std::io::Result<()> {
-                self.duplex().read_exact(buffer).await
+            pub fn read_exact(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl ::std::future::Future<Output = ::std::io::Result<()>> + Send {
+                self.duplex().read_exact(buffer)
             }
 
             /// Appends all bytes until the end of the stream, and returns how many.
@@ -364,8 +391,11 @@ macro_rules! writes {
             /// # Errors
             /// The stream's: reset or closed by the peer, shut down for writing; also why bytes of an earlier
             /// write could not be sent.
-            pub async fn write(&self, buffer: &[u8]) -> ::std::io::Result<usize> {
-                self.write_vectored(&[::std::io::IoSlice::new(buffer)]).await
+            pub fn write(
+                &self,
+                buffer: &[u8],
+            ) -> impl ::std::future::Future<Output = ::std::io::Result<usize>> + Send {
+                self.duplex().write(buffer)
             }
 
             /// Writes from several buffers, one after the other, like [`write`](Self::write).
@@ -385,8 +415,11 @@ macro_rules! writes {
             ///
             /// # Errors
             /// As [`write`](Self::write).
-            pub async fn write_all(&self, buffer: &[u8]) -> ::std::io::Result<()> {
-                self.duplex().write_all(buffer).await
+            pub fn write_all(
+                &self,
+                buffer: &[u8],
+            ) -> impl ::std::future::Future<Output = ::std::io::Result<()>> + Send {
+                self.duplex().write_all(buffer)
             }
 
             /// Whether writes are staged: copied, and sent in one call with all others that tasks make on this stream in the
@@ -423,8 +456,8 @@ macro_rules! writes {
             ///
             /// # Errors
             /// Why they could not be sent.
-            pub async fn flush(&self) -> ::std::io::Result<()> {
-                ::std::future::poll_fn(|context| self.duplex().poll_flush(context)).await
+            pub fn flush(&self) -> impl ::std::future::Future<Output = ::std::io::Result<()>> + Send {
+                self.duplex().flush()
             }
         }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_lite::future::{poll_once, zip};
 use pirn::net::TcpStream;
-use pirn::time::sleep;
+use pirn::time::{Instant, sleep};
 
 use super::{Host, Random, Report, Setting, Size, Workload, check, finished};
 
@@ -39,6 +39,9 @@ enum End {
 }
 
 const ENDS: [End; 4] = [End::Quiet, End::Server, End::Client, End::Abrupt];
+
+/// A network in which a connect takes longer than that is a slow one.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// What a connection begins with.
 #[derive(Clone, Copy, Debug)]
@@ -166,13 +169,15 @@ fn amount(random: &Random, most: u32) -> u32 {
 async fn talk(setting: &Setting, number: u32) -> Result<(), String> {
     let random = Random::new();
     let end = ENDS[random.below(ENDS.len() as u32) as usize];
-    let most = setting.size.bytes;
+    let began = Instant::now();
+    let stream = setting.connect().await?;
+    // Where every few hundred bytes take a while there are fewer of them.
+    let most = if began.elapsed() > SLOW { setting.size.bytes / 8 } else { setting.size.bytes };
     let mut header = Header { number, up: amount(&random, most), down: amount(&random, most), end };
     if end == End::Abrupt {
         // Who has got a byte knows that the header was read.
         header.down = header.down.max(2);
     }
-    let stream = setting.connect().await?;
     let told = stream.write_all(&header.bytes()).await;
     told.map_err(|error| format!("connection {number}: the header can't be sent: {error}"))?;
     let wanted = if end == End::Abrupt { header.down / 2 } else { header.down };
