@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) task: Cell<*const Header>,
     /// Inline I/O successes left in this poll.
     pub(crate) budget: Cell<u32>,
+    /// The runtime's flight recorder is on.
+    records: bool,
     /// The name of the latest poll.
     poll: Cell<u64>,
     /// The runtime, behind a count that other threads seldom touch.
@@ -42,6 +44,7 @@ impl Context {
     pub(crate) fn new(shared: Arc<Shared>, seat: Option<u32>) -> Self {
         let budget = Cell::new(shared.config.budget);
         Self {
+            records: shared.config.recorder > 0,
             shared,
             seat,
             in_poll: Cell::new(false),
@@ -75,6 +78,14 @@ impl Context {
         }
         let _restore = Restore(sync::swap_context((self as *const Self).cast()));
         f()
+    }
+
+    /// For the recorder of the thread's seat.
+    #[inline(never)]
+    fn record(&self, event: Event) {
+        if let Some(core) = self.core() {
+            core.record(&event);
+        }
     }
 
     /// What only the thread on the seat may touch.
@@ -193,8 +204,9 @@ pub(crate) fn own_poll(waker: &Waker) -> u64 {
 pub(crate) fn emit(event: Event) {
     sync::observe(&event);
     with_context(|cx| {
-        if let Some(core) = cx.and_then(Context::core) {
-            core.record(&event);
+        // Out of line, so that an event that nobody asks for is not even put together.
+        if let Some(cx) = cx.filter(|cx| cx.records) {
+            cx.record(event);
         }
     });
 }
