@@ -77,3 +77,20 @@ fn s9_a_long_task_is_left_to_a_peer() {
     s.event(on(0), Event::Takeover { victim: 1, by: 0 }).enqueue(on(0), 1, Place::Lifo, 1);
     s.breaks("S9", "pushes as worker 1");
 }
+
+#[test]
+fn s9_who_leaves_a_long_task_may_drive_out_another() {
+    // Worker 0 has left task 1 to worker 2, and worker 1 leaves task 2 there as well.
+    let left = |passes: bool| {
+        let mut s = Script::new(3);
+        s.spawn(on(0), 1).push_ring(0, 1).pop_ring(0, 1).spawn(on(1), 2).push_ring(1, 2).pop_ring(1, 2);
+        s.ghost(on(0), Ghost::Passed { task: 1 }).enqueue(on(0), 1, Place::Lifo, 2);
+        if passes {
+            s.ghost(on(1), Ghost::Passed { task: 2 });
+        }
+        s.dequeue(1, 1, Place::Lifo, 2);
+        s
+    };
+    left(true).enqueue(on(1), 2, Place::Lifo, 2).push_ring(1, 1).holds();
+    left(false).breaks("S9", "which has not taken worker 2 over");
+}

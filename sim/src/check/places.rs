@@ -117,7 +117,10 @@ impl Checker {
         }
         if by != worker && by != NONE && matches!(place, Place::Lifo | Place::Inbox) {
             let taken_over = self.workers.get(by).is_some_and(|seat| seat.victim == worker);
-            if place == Place::Inbox || !taken_over {
+            // It drives out what another peer has just left there.
+            let leaves_one =
+                || self.places.tasks.iter().any(|task| task.is(PASSED) && task.at == At::Hand(thread));
+            if place == Place::Inbox || !taken_over && !leaves_one() {
                 let what = format!(
                     "was taken out of {} by worker {by}, which has not taken worker {worker} over (and an inbox is its owner's alone)",
                     container(place, worker)
