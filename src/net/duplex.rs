@@ -2,7 +2,7 @@
 //!
 //! The methods that users see are written once, in the macros here: each type says how it comes to its [`Duplex`]. Those of every message
 //! are no `async fn`s, each of which keeps its arguments once more: a connection's task is as long as what is awaited in it is deep,
-//! and with a thousand of them every line of the cache counts.
+//! and with a thousand of them every line of the cache counts. Polled again after it has ended, such a future makes another call.
 
 use std::fmt;
 use std::future::poll_fn;

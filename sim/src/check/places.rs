@@ -117,7 +117,7 @@ impl Checker {
         }
         if by != worker && by != NONE && matches!(place, Place::Lifo | Place::Inbox) {
             let taken_over = self.workers.get(by).is_some_and(|seat| seat.victim == worker);
-            // It drives out what another peer has just left there.
+            // Who leaves a long task to a peer drives out what stands in its slot.
             let leaves_one =
                 || self.places.tasks.iter().any(|task| task.is(PASSED) && task.at == At::Hand(thread));
             if place == Place::Inbox || !taken_over && !leaves_one() {

@@ -1,6 +1,6 @@
 //! The calls of every message, without what C's wrappers add: each of those is a point at which its thread may be cancelled
 //! (`pthread_cancel`), for which it takes two locked instructions around the call. Nobody cancels threads of Rust.
-//! They set errno as the wrappers do.
+//! They set errno as the wrappers do. What interposes the wrappers (LD_PRELOAD, some sanitizers) does not see them.
 
 use std::os::fd::RawFd;
 use std::ptr;

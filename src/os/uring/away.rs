@@ -104,6 +104,15 @@ impl UringReap {
         }
     }
 
+    /// Closes are the owner's; the peers of what is to be closed need not wait for that. `from`: the requests before it have been seen.
+    fn shut_down_what_leaves(&self, from: usize) {
+        for request in self.requests.range(from..) {
+            if let Request::Leave { fd, alone: true, .. } = request {
+                drop(calls::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
+            }
+        }
+    }
+
     /// One look on another thread than the ring's own.
     pub(super) fn look_from_elsewhere(&mut self, wait: Wait, out: &mut Vec<Completion>) -> io::Result<()> {
         let before = out.len();
@@ -113,12 +122,7 @@ impl UringReap {
         let sent = self.files.look(self.batch.div_ceil(2), out)?;
         let may_block = sent && self.alarm.may_block(wait);
         let mut block = self.outbox.take(&mut self.requests, out, full - out.len(), may_block);
-        for request in self.requests.range(waiting..) {
-            if let Request::Leave { fd, alone: true, .. } = request {
-                // Its close is the owner's; its peer need not wait for that.
-                drop(calls::shutdown(fd.as_raw_fd(), std::net::Shutdown::Both));
-            }
-        }
+        self.shut_down_what_leaves(waiting);
         self.begin_connects(out);
         self.collect(full, out)?;
         if out.len() == full || self.ring.has_overflowed() {
@@ -127,7 +131,9 @@ impl UringReap {
         block &= out.len() == before;
         self.away.enter(&self.outbox);
         let served = self.away.serve(&self.outbox, block, &mut self.stage, out);
+        let waiting = self.requests.len();
         self.outbox.take(&mut self.requests, out, full.saturating_sub(out.len()), false);
+        self.shut_down_what_leaves(waiting);
         if out.len() > full {
             self.outbox.stage_all(out.drain(full..));
         }

@@ -81,7 +81,7 @@ pub(super) struct UringReap {
     pub(super) requests: VecDeque<Request>,
     /// Descriptors that are closed by entries which the kernel may not have taken, each with its entry's number.
     closes: VecDeque<(u64, RawFd)>,
-    /// What entries that connect point to until the kernel has taken them, with their numbers.
+    /// What entries that connect point to until the kernel has taken them, with their numbers. Behind `ring`, so that it is dropped later.
     addresses: VecDeque<(u64, Box<RawAddress>)>,
     events: Vec<Event>,
     sockets: Vec<Option<Fd>>,

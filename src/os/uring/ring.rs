@@ -84,7 +84,8 @@ impl Ring {
     /// Appends an entry, for which there is room.
     ///
     /// # Safety
-    /// What the entry points to stays valid until its last completion.
+    /// What the entry points to stays valid until the kernel has [taken](Self::taken) it; what the kernel goes on to use stays until its
+    /// last completion.
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.io.submission().push(entry) };
