@@ -1,9 +1,10 @@
 //! Tasks with long polls run where few descriptors wait for a look.
 //!
 //! What a stuck worker's driver tells is seen by its peers' looks only, up to two of a watcher's parks late ([`watch`](super::watch)); what
-//! another one's tells is seen at once. So a poll that a watcher finds overdue marks its task as *long* (the next one that nobody finds so takes the mark off),
-//! and a worker that comes to a long task leaves it to a sleeping peer that is home to at most half as many descriptors: in its LIFO
-//! slot, where it runs next, and from where it is rescued if that peer gets stuck first. Nothing hangs on the mark but where a task runs.
+//! another one's tells is seen at once. So a poll that a watcher finds overdue marks its task as *long* (the next one that nobody finds
+//! so takes the mark off), and a worker that comes to a long task leaves it to a sleeping peer that is home to at most half as many
+//! descriptors: in its LIFO slot, where it runs next, and from where it is rescued if that peer gets stuck first. Nothing hangs on the mark
+//! but where a task runs.
 //!
 //! Rejected: moving the connections to the worker that served them in a takeover. Two system calls for each, and a stuck ring does not let go.
 
